@@ -1,0 +1,60 @@
+"""Compilation that is remembered on disk and never out of date.
+
+Numba's own cache looks only at the file of the function it stores, so a kernel
+would survive an edit of a helper in another module. Here the stamp of every
+cached function covers the sources of all kernels.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from numba import njit
+from numba.core import caching
+
+
+@functools.cache
+def _kernel_stamp() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+class _Stamped:
+    def get_source_stamp(self):
+        return super().get_source_stamp(), _kernel_stamp()
+
+
+class _UserProvided(_Stamped, caching.UserProvidedCacheLocator):
+    pass
+
+
+class _InTree(_Stamped, caching.InTreeCacheLocator):
+    pass
+
+
+class _UserWide(_Stamped, caching.UserWideCacheLocator):
+    pass
+
+
+class _Implementation(caching.CompileResultCacheImpl):
+    _locator_classes = [_UserProvided, _InTree, _UserWide]  # noqa: RUF012
+
+
+class _KernelCache(caching.FunctionCache):
+    _impl_class = _Implementation
+
+
+def compiled(**options) -> Callable[[Callable], Callable]:
+    """Decorator: ``numba.njit(error_model="numpy", **options)``, cached with the stamp of all kernels."""
+
+    def decorate(function: Callable) -> Callable:
+        dispatcher = njit(error_model="numpy", **options)(function)
+        dispatcher._cache = _KernelCache(function)
+        return dispatcher
+
+    return decorate

@@ -1,0 +1,92 @@
+"""The one parallel region: thousands of chips, each through all its times and inputs."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from .cache import compiled
+from .cells import realise
+from .forward import checksum, forward, rank
+from .layout import Workspace
+from .simd import WIDTH
+
+# A read-out below this share of the reference is taken for a dead layer (aihwkit's floor).
+_FLOOR = 1e-4
+
+
+@compiled()
+def _run_chip(plan, work, chip, place, ranks, checksums, logits):
+    """One chip: program, then for each time read the devices, compensate, classify all inputs.
+
+    ``ranks`` is uint8 (times, variants, inputs), ``checksums`` uint64 (times, variants),
+    ``logits`` float32 (times, variants, inputs, classes) or empty where not wanted.
+    """
+    variants = len(plan.compensated)
+    offset = 1 if plan.reference else 0
+    last = plan.operations[len(plan.operations) - 1]
+    buffer = plan.buffers[last.target]
+    for time in range(plan.times):
+        is_reference = plan.reference and time == 0
+        for index in range(len(plan.layers)):
+            if plan.layers[index].analog == 0:
+                continue
+            total = realise(plan, work, index, time, time == 0, plan.reference, chip, place)
+            if is_reference:
+                work.readout[index] = total
+            elif plan.reference:
+                factor = work.readout[index] / max(total, _FLOOR * work.readout[index])
+                for variant in range(variants):
+                    if plan.compensated[variant]:
+                        work.factors[index, variant] = np.float32(factor)
+        if is_reference:
+            continue
+        row = time - offset
+        for block in range((plan.count + WIDTH - 1) // WIDTH):
+            forward(plan, work, time, chip, block)
+            first = block * WIDTH
+            count = min(WIDTH, plan.count - first)
+            labels = plan.labels[first : first + WIDTH]
+            for variant in range(variants):
+                at = buffer.at + variant * buffer.step
+                scores = work.arena[at : at + plan.classes * WIDTH]
+                rank(scores, plan.classes, labels, ranks[row, variant, first : first + count], count)
+                checksums[row, variant] += checksum(scores, plan.classes, count)
+                if logits.size > 0:
+                    for i in range(count):
+                        for c in range(plan.classes):
+                            logits[row, variant, first + i, c] = scores[c * WIDTH + i]
+
+
+@compiled(parallel=True)
+def run_chips(plan, workspaces, first_chip, chips, workers, ranks, checksums, logits):
+    """Simulate chips ``first_chip`` to ``first_chip + chips - 1``.
+
+    Parameters
+    ----------
+    plan : layout.Plan
+    workspaces : layout.Workspace
+        Each array with one row a worker.
+    first_chip, chips, workers : int
+    ranks : ndarray of uint8, shape (chips, times, variants, inputs)
+        Written: see :func:`forward.rank`.
+    checksums : ndarray of uint64, shape (chips, times, variants)
+        Written; zero on entry.
+    logits : ndarray of float32, shape (chips, times, variants, inputs, classes)
+        Written; with no elements where logits are not wanted.
+    """
+    for worker in prange(workers):
+        work = Workspace(
+            workspaces.weights[worker],
+            workspaces.variance[worker],
+            workspaces.state[worker],
+            workspaces.arena[worker],
+            workspaces.cells[worker],
+            workspaces.squares[worker],
+            workspaces.noise[worker],
+            workspaces.factors[worker],
+            workspaces.readout[worker],
+        )
+        for i in range(worker, chips, workers):
+            wanted = i if logits.size > 0 else 0
+            _run_chip(plan, work, first_chip + i, i, ranks[i], checksums[i], logits[wanted])

@@ -1,0 +1,141 @@
+"""Single machine operations that plain Numba does not offer.
+
+Numba widens 32-bit integer arithmetic to 64 bits, which halves the lanes of
+every vectorised loop, and has no fused multiply-add. Each function here emits
+one LLVM operation on one element; LLVM vectorises the loops that call them.
+"""
+
+from __future__ import annotations
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+_I32 = ir.IntType(32)
+_F32 = ir.FloatType()
+
+CPU_FEATURES = llvm.get_host_cpu_features()
+
+
+def has_feature(name: str) -> bool:
+    """Whether this machine's CPU has the named LLVM feature (``"avx512f"``, ``"fma"``, ...)."""
+    return bool(CPU_FEATURES.get(name, False))
+
+
+# Without the instruction LLVM turns llvm.fma into a library call a hundred times slower.
+HAS_FMA = has_feature("fma") or has_feature("neon") or has_feature("fp-armv8")
+
+
+def emit_fma(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+    """``x * y + z`` on scalars or vectors: fused where the CPU can."""
+    if not HAS_FMA:
+        return builder.fadd(builder.fmul(x, y), z)
+    suffix = "f32" if x.type == _F32 else f"v{x.type.count}f32"
+    fnty = ir.FunctionType(x.type, [x.type] * 3)
+    fma = cgutils.get_or_insert_function(builder.module, fnty, f"llvm.fma.{suffix}")
+    return builder.call(fma, [x, y, z])
+
+
+def emit_unary(builder: ir.IRBuilder, name: str, x: ir.Value) -> ir.Value:
+    """A one-argument LLVM float function (``sqrt``, ``rint``, ...) on a scalar or vector."""
+    suffix = "f32" if x.type == _F32 else f"v{x.type.count}f32"
+    fnty = ir.FunctionType(x.type, [x.type])
+    return builder.call(cgutils.get_or_insert_function(builder.module, fnty, f"llvm.{name}.{suffix}"), [x])
+
+
+@intrinsic
+def fma32(typingctx, x, y, z):
+    """``x * y + z`` in float32."""
+    return types.float32(types.float32, types.float32, types.float32), lambda c, b, s, a: emit_fma(b, *a)
+
+
+@intrinsic
+def sqrt32(typingctx, x):
+    """Square root of a float32."""
+    return types.float32(types.float32), lambda c, b, s, a: emit_unary(b, "sqrt", a[0])
+
+
+@intrinsic
+def add32(typingctx, x, y):
+    """``x + y`` modulo 2**32."""
+    return types.uint32(types.uint32, types.uint32), lambda c, b, s, a: b.add(*a)
+
+
+@intrinsic
+def sub32(typingctx, x, y):
+    """``x - y`` modulo 2**32."""
+    return types.uint32(types.uint32, types.uint32), lambda c, b, s, a: b.sub(*a)
+
+
+@intrinsic
+def and32(typingctx, x, y):
+    """Bitwise and of 32-bit words."""
+    return types.uint32(types.uint32, types.uint32), lambda c, b, s, a: b.and_(*a)
+
+
+@intrinsic
+def shl32(typingctx, x, n):
+    """``x << n`` of a 32-bit word."""
+    return types.uint32(types.uint32, types.uint32), lambda c, b, s, a: b.shl(*a)
+
+
+@intrinsic
+def shr32(typingctx, x, n):
+    """``x >> n`` of a 32-bit word, zeros shifted in."""
+    return types.uint32(types.uint32, types.uint32), lambda c, b, s, a: b.lshr(*a)
+
+
+@intrinsic
+def sar32(typingctx, x, n):
+    """``x >> n`` of a 32-bit word, the sign bit shifted in."""
+    return types.uint32(types.uint32, types.uint32), lambda c, b, s, a: b.ashr(*a)
+
+
+@intrinsic
+def bits_of(typingctx, x):
+    """The 32 bits of a float32."""
+    return types.uint32(types.float32), lambda c, b, s, a: b.bitcast(a[0], _I32)
+
+
+@intrinsic
+def float_of_bits(typingctx, x):
+    """The float32 with these 32 bits."""
+    return types.float32(types.uint32), lambda c, b, s, a: b.bitcast(a[0], _F32)
+
+
+@intrinsic
+def float_of_uint(typingctx, x):
+    """The float32 nearest to an unsigned 32-bit integer."""
+    return types.float32(types.uint32), lambda c, b, s, a: b.uitofp(a[0], _F32)
+
+
+@intrinsic
+def float_of_int(typingctx, x):
+    """The float32 nearest to a 32-bit word read as a signed integer."""
+    return types.float32(types.uint32), lambda c, b, s, a: b.sitofp(a[0], _F32)
+
+
+@intrinsic
+def flip_sign(typingctx, x, signbit):
+    """``x`` with its sign bit xor-ed by ``signbit`` (0 or 0x80000000)."""
+
+    def codegen(c, b, s, a):
+        return b.bitcast(b.xor(b.bitcast(a[0], _I32), a[1]), _F32)
+
+    return types.float32(types.float32, types.uint32), codegen
+
+
+@intrinsic
+def prefer_wide_vectors(typingctx):
+    """Let LLVM use this CPU's full vector width in the function that calls this.
+
+    For Intel server CPUs LLVM otherwise stops at 256 bits, half of what they have.
+    """
+
+    def codegen(context, builder, signature, args):
+        # llvmlite knows no string attributes; its attribute set prints what it holds.
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.void(), codegen
