@@ -1,0 +1,93 @@
+"""What every device law offers: its numbers, its latents, and its two kernels."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from reliability.errors import UserError
+
+NORMAL = "normal"
+UNIFORM = "uniform"
+
+
+@dataclass(frozen=True)
+class Latent:
+    """One independent draw per device: a standard normal, or a uniform on (0, 1].
+
+    The name takes part in the key of the generator, so a law that keeps the name of a
+    draw keeps its values.
+    """
+
+    name: str
+    kind: str = NORMAL
+
+
+@dataclass(frozen=True)
+class Device(ABC):
+    """A memory cell and its law.
+
+    A law is a frozen dataclass of numbers with their units in their names, and two compiled
+    kernels over blocks of devices (:mod:`reliability.kernels.law`): ``program`` writes what
+    programming leaves in a device, ``conductance`` reads it at a time. Everything random
+    enters through the latents named here, so one chip is a function of its latents.
+
+    Attributes
+    ----------
+    law : str
+        Name of the law, as chip files spell it.
+    states : int
+        Floats that a device keeps from its programming.
+    program_latents, time_latents : tuple of Latent
+        Drawn once per chip, and once per chip and evaluation time.
+    program, conductance : compiled kernels
+    """
+
+    law: ClassVar[str]
+    states: ClassVar[int]
+    program_latents: ClassVar[tuple[Latent, ...]] = ()
+    time_latents: ClassVar[tuple[Latent, ...]] = ()
+    program: ClassVar[Callable]
+    conductance: ClassVar[Callable]
+
+    g_max_us: float
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float | int) and not isinstance(value, bool) and not value == value:
+                raise UserError(f"device.{field.name} is not a number")
+        self.check("g_max_us", self.g_max_us > 0, "above 0 (microsiemens)")
+
+    def check(self, name: str, holds: bool, allowed: str) -> None:
+        """Raise :class:`UserError` for field ``name`` unless ``holds``; ``allowed`` says what is."""
+        if not holds:
+            raise UserError(f"device.{name} = {getattr(self, name)!r} of law {self.law!r} must be {allowed}")
+
+    @abstractmethod
+    def program_parameters(self) -> tuple[float, ...]:
+        """Numbers that the program kernel takes."""
+
+    @abstractmethod
+    def time_parameters(self, time_s: float, observation_s: float | None) -> tuple[float, ...]:
+        """Numbers that the conductance kernel takes at one time.
+
+        Parameters
+        ----------
+        time_s : float
+            Since the reference read.
+        observation_s : float or None
+            Where fluctuation accumulated over a time is split, the duration of one evaluation:
+            slower parts are frozen during it, faster ones redrawn at every read. None freezes all.
+        """
+
+    def redraws(self, observation_s: float | None) -> bool:
+        """Whether single reads redraw part of the conductance."""
+        return False
+
+    @abstractmethod
+    def describe(self) -> str:
+        """What the law does, in words and SI units, with its source."""

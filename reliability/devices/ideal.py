@@ -1,0 +1,56 @@
+"""The device that does what it is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from reliability.devices.device import Device
+from reliability.kernels.intrinsics import prefer_wide_vectors
+from reliability.kernels.latent import BLOCK
+from reliability.kernels.law import conductance_kernel, program_kernel
+
+
+@program_kernel
+def _program(target, latents, state, parameters):
+    prefer_wide_vectors()
+    for i in range(BLOCK):
+        state[i] = target[i]
+
+
+@conductance_kernel
+def _conductance(state, latents, g, variance, parameters):
+    prefer_wide_vectors()
+    for i in range(BLOCK):
+        g[i] = state[i]
+        variance[i] = 0
+
+
+@dataclass(frozen=True)
+class Ideal(Device):
+    """A device that keeps exactly the conductance it was given.
+
+    Parameters
+    ----------
+    g_max_us : float
+        Conductance of the largest weight, microsiemens.
+    """
+
+    law: ClassVar[str] = "ideal"
+    states: ClassVar[int] = 1
+    program = _program
+    conductance = _conductance
+
+    g_max_us: float = 25.0
+
+    def program_parameters(self) -> tuple[float, ...]:
+        """None."""
+        return ()
+
+    def time_parameters(self, time_s: float, observation_s: float | None) -> tuple[float, ...]:
+        """None."""
+        return ()
+
+    def describe(self) -> str:
+        """What the law does."""
+        return f"ideal devices, 0 to {self.g_max_us:g} uS: no error of any kind"
