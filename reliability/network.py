@@ -1,0 +1,385 @@
+"""The trained digital network: layers, their graph, and the exact forward pass.
+
+A network is an ordered graph of named nodes. Each node applies one layer to the
+outputs of earlier nodes; the last node gives the logits (a final softmax is
+allowed and changes no decision). Every chip is compared with this network, so
+its forward pass is plain float32 NumPy with nothing analog in it.
+
+A layer is a frozen dataclass with two verbs, ``output_shape`` and ``forward``.
+Its array fields are its weights; its other fields are saved as JSON. Adding a
+layer touches this file and the lowering in :mod:`reliability.plan`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from reliability.errors import UserError
+
+FORMAT = "reliability-network/1"
+INPUT = "input"
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """Fully connected layer ``y = x @ weight.T + bias``.
+
+    Parameters
+    ----------
+    weight : ndarray of float32, shape (outputs, inputs)
+    bias : ndarray of float32, shape (outputs,), or None
+    """
+
+    kind: ClassVar[str] = "linear"
+    weight: np.ndarray
+    bias: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        _set_array(self, "weight", ndim=2)
+        if self.bias is not None:
+            _set_array(self, "bias", ndim=1)
+            if len(self.bias) != len(self.weight):
+                raise UserError(
+                    f"a linear layer's bias has {len(self.bias)} entries for {len(self.weight)} outputs"
+                )
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of one output, from the shape of one input."""
+        if shape != (self.weight.shape[1],):
+            raise UserError(
+                f"a linear layer with {self.weight.shape[1]} inputs was given inputs of shape {shape}"
+            )
+        return (self.weight.shape[0],)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Outputs, shape (N, outputs), of inputs, shape (N, inputs)."""
+        y = x @ self.weight.T
+        return y if self.bias is None else y + self.bias
+
+
+@dataclass(frozen=True, eq=False)
+class ReLU:
+    """Elementwise ``max(x, 0)``."""
+
+    kind: ClassVar[str] = "relu"
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of one output, from the shape of one input."""
+        return shape
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Outputs of inputs, same shape."""
+        return np.maximum(x, np.float32(0))
+
+
+@dataclass(frozen=True, eq=False)
+class Flatten:
+    """Each input as one vector, last axis fastest."""
+
+    kind: ClassVar[str] = "flatten"
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of one output, from the shape of one input."""
+        return (int(np.prod(shape)),)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Outputs, shape (N, features)."""
+        return x.reshape(len(x), -1)
+
+
+@dataclass(frozen=True, eq=False)
+class Softmax:
+    """Probabilities over the classes of a vector of logits."""
+
+    kind: ClassVar[str] = "softmax"
+
+    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of one output, from the shape of one input."""
+        if len(shape) != 1:
+            raise UserError(f"softmax takes a vector of logits, was given inputs of shape {shape}")
+        return shape
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Outputs, shape (N, classes)."""
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True)
+
+
+Layer = Linear | ReLU | Flatten | Softmax
+LAYERS: dict[str, type] = {kind.kind: kind for kind in (Linear, ReLU, Flatten, Softmax)}
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One named application of a layer to the outputs of earlier nodes."""
+
+    name: str
+    layer: Layer
+    inputs: tuple[str, ...] = (INPUT,)
+
+
+@dataclass(frozen=True, eq=False)
+class Preprocessing:
+    """What a raw input goes through before the first layer: ``(x * scale - mean) / std``.
+
+    ``mean`` and ``std`` hold one number, or one for each channel (the first axis of an input).
+    """
+
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
+        if len(self.mean) != len(self.std):
+            raise UserError("preprocessing needs as many means as standard deviations")
+        if not np.isfinite([self.scale, *self.mean, *self.std]).all() or min(self.std) <= 0:
+            raise UserError("preprocessing needs finite numbers and standard deviations above zero")
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        """Preprocessed inputs, float32, shape of ``x`` (N, ...)."""
+        x = np.asarray(x, np.float32) * np.float32(self.scale)
+        if self.mean == (0.0,) and self.std == (1.0,):
+            return x
+        shape = (1, len(self.mean)) + (1,) * (x.ndim - 2)
+        mean, std = (np.asarray(v, np.float32).reshape(shape) for v in (self.mean, self.std))
+        return (x - mean) / std
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A trained network: an ordered graph of layers.
+
+    Parameters
+    ----------
+    nodes : sequence of Node
+        In an order in which each node's inputs come before it; the last gives the logits.
+    input_shape : tuple of int
+        Shape of one input.
+    preprocessing : Preprocessing
+    name : str
+    about : str
+        Where the weights come from.
+
+    Raises
+    ------
+    UserError
+        If a name is used twice or unknown, shapes do not fit, or a weight is not finite.
+    """
+
+    nodes: tuple[Node, ...]
+    input_shape: tuple[int, ...]
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    name: str = "network"
+    about: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nodes", tuple(self.nodes))
+        object.__setattr__(self, "input_shape", tuple(int(n) for n in self.input_shape))
+        shapes: dict[str, tuple[int, ...]] = {INPUT: self.input_shape}
+        for node in self.nodes:
+            if node.name in shapes:
+                raise UserError(f"network {self.name!r}: two nodes are named {node.name!r}")
+            unknown = [name for name in node.inputs if name not in shapes]
+            if unknown or not node.inputs:
+                raise UserError(
+                    f"network {self.name!r}: node {node.name!r} takes {unknown or 'no input'}, "
+                    f"which no earlier node gives"
+                )
+            for array_name, array in arrays_of(node.layer).items():
+                if not np.isfinite(array).all():
+                    bad = int(np.size(array) - np.isfinite(array).sum())
+                    raise UserError(
+                        f"network {self.name!r}: layer {node.name!r} has {bad} of {array.size} "
+                        f"{array_name} entries that are not finite numbers"
+                    )
+            try:
+                shapes[node.name] = node.layer.output_shape(*(shapes[name] for name in node.inputs))
+            except UserError as error:
+                raise UserError(f"network {self.name!r}, node {node.name!r}: {error}") from None
+        if not self.nodes or len(shapes[self.nodes[-1].name]) != 1:
+            raise UserError(f"network {self.name!r} must end in a vector of logits")
+        object.__setattr__(self, "shapes", shapes)
+
+    shapes: dict[str, tuple[int, ...]] = field(init=False, repr=False)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.shapes[self.nodes[-1].name][0]
+
+    @property
+    def weights(self) -> int:
+        """Number of trained parameters."""
+        return sum(a.size for node in self.nodes for a in arrays_of(node.layer).values())
+
+    def prepare(self, x: np.ndarray) -> np.ndarray:
+        """Raw inputs as the first layer takes them: float32, shape (N, *input_shape).
+
+        Raises
+        ------
+        UserError
+            If the inputs' size does not fit the network, or an input is not finite.
+        """
+        x = np.asarray(x)
+        if x.ndim < 2 or int(np.prod(x.shape[1:])) != int(np.prod(self.input_shape)):
+            raise UserError(
+                f"network {self.name!r} takes inputs of shape {self.input_shape}, "
+                f"the dataset has inputs of shape {x.shape[1:]}"
+            )
+        x = self.preprocessing.apply(x.reshape(len(x), *self.input_shape))
+        if not np.isfinite(x).all():
+            raise UserError("the dataset has inputs that are not finite numbers")
+        return np.ascontiguousarray(x)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Logits of prepared inputs.
+
+        Parameters
+        ----------
+        x : ndarray of float32, shape (N, *input_shape)
+            From :meth:`prepare`.
+
+        Returns
+        -------
+        ndarray of float32, shape (N, classes)
+        """
+        values = {INPUT: x}
+        for node in self.nodes:
+            values[node.name] = node.layer.forward(*(values[name] for name in node.inputs))
+        return values[self.nodes[-1].name]
+
+    def save(self, path: str | Path) -> None:
+        """Write the network as one NPZ file: its arrays and its graph as JSON (no pickle)."""
+        arrays: dict[str, np.ndarray] = {}
+        graph: list[dict[str, Any]] = []
+        for node in self.nodes:
+            own = arrays_of(node.layer)
+            arrays |= {f"{node.name}/{name}": array for name, array in own.items()}
+            plain = {
+                f.name: getattr(node.layer, f.name)
+                for f in dataclasses.fields(node.layer)
+                if f.name not in own and getattr(node.layer, f.name) is not None
+            }
+            graph.append(
+                {"name": node.name, "kind": node.layer.kind, "inputs": list(node.inputs), "options": plain}
+            )
+        description = {
+            "format": FORMAT,
+            "name": self.name,
+            "about": self.about,
+            "input_shape": self.input_shape,
+            "preprocessing": dataclasses.asdict(self.preprocessing),
+            "nodes": graph,
+        }
+        text = json.dumps(description, indent=1).encode()
+        with open(path, "wb") as file:
+            np.savez_compressed(file, **arrays, network=np.frombuffer(text, np.uint8))
+
+
+def arrays_of(layer: Layer) -> dict[str, np.ndarray]:
+    """The weights of a layer by field name."""
+    values = {f.name: getattr(layer, f.name) for f in dataclasses.fields(layer)}
+    return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+
+
+def mlp(
+    weights: list[np.ndarray],
+    biases: list[np.ndarray | None],
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    preprocessing: Preprocessing | None = None,
+    name: str = "mlp",
+    about: str = "",
+) -> Network:
+    """A multilayer perceptron: linear layers ``fc1``, ``fc2``, ... with ReLU between them.
+
+    Parameters
+    ----------
+    weights : list of ndarray, shapes (outputs, inputs)
+    biases : list of ndarray, shapes (outputs,), or None
+    input_shape : tuple of int, optional
+        Shape of one input where it is not a vector.
+    preprocessing : Preprocessing, optional
+    name, about : str
+    """
+    shape = tuple(input_shape) if input_shape else (np.shape(weights[0])[1],)
+    nodes = [Node("flatten", Flatten())] if len(shape) != 1 else []
+    for i, (weight, bias) in enumerate(zip(weights, biases, strict=True), start=1):
+        nodes.append(Node(f"fc{i}", Linear(weight, bias), (nodes[-1].name if nodes else INPUT,)))
+        if i < len(weights):
+            nodes.append(Node(f"relu{i}", ReLU(), (f"fc{i}",)))
+    return Network(tuple(nodes), shape, preprocessing or Preprocessing(), name, about)
+
+
+def load_network(name: str | Path) -> Network:
+    """A network by its built-in name or from a file that :meth:`Network.save` wrote.
+
+    Parameters
+    ----------
+    name : str or Path
+        ``"digits-mlp"``, ``"mnist-mlp"``, or the path of an NPZ file.
+
+    Raises
+    ------
+    UserError
+        If there is no such network or the file cannot be read as one.
+    """
+    from reliability import data
+
+    path = Path(data.folder() / f"{str(name).replace('-', '_')}.npz")
+    if str(name) not in data.NETWORKS:
+        path = Path(name)
+        if path.suffix != ".npz":
+            known = ", ".join(data.NETWORKS)
+            raise UserError(f"there is no network {str(name)!r}: known are {known}, or a file FILE.npz")
+    return _read(path)
+
+
+def _read(path: Path) -> Network:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        description = json.loads(arrays.pop("network").tobytes())
+        if description["format"] != FORMAT:
+            raise UserError(f"network file {path}: format {description['format']!r}, known is {FORMAT!r}")
+        nodes = []
+        for entry in description["nodes"]:
+            kind = LAYERS.get(entry["kind"])
+            if kind is None:
+                raise UserError(f"network file {path}: layer kind {entry['kind']!r} is unknown")
+            prefix = entry["name"] + "/"
+            own = {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}
+            nodes.append(Node(entry["name"], kind(**own, **entry["options"]), tuple(entry["inputs"])))
+        return Network(
+            tuple(nodes),
+            tuple(description["input_shape"]),
+            Preprocessing(**description["preprocessing"]),
+            description["name"],
+            description["about"],
+        )
+    except UserError:
+        raise
+    except FileNotFoundError:
+        raise UserError(f"network file {path} does not exist") from None
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"network file {path} cannot be read: {error}") from None
+
+
+def _set_array(layer: Layer, name: str, ndim: int) -> None:
+    try:
+        array = np.ascontiguousarray(getattr(layer, name), np.float32)
+    except (TypeError, ValueError):
+        raise UserError(f"a {layer.kind} layer's {name} is not an array of numbers") from None
+    if array.ndim != ndim or array.size == 0:
+        raise UserError(f"a {layer.kind} layer's {name} needs {ndim} axes, has shape {array.shape}")
+    array.setflags(write=False)
+    object.__setattr__(layer, name, array)

@@ -1,0 +1,406 @@
+"""From description to plain arrays: what the kernels simulate for one chip description.
+
+A :class:`Compiled` plan covers one network, one set of inputs, one chip description and all
+its evaluation times and compensations ("variants"), so that one chip's trajectory reuses its
+programming and its variants share what they have in common.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping as MappingType
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reliability.chip import Chip, LayerChip
+from reliability.devices.device import NORMAL as NORMAL_KIND
+from reliability.errors import UserError
+from reliability.kernels import layout
+from reliability.kernels.latent import BLOCK, NORMAL, UNIFORM
+from reliability.kernels.law import address_of
+from reliability.kernels.simd import WIDTH
+from reliability.keys import Role, key
+from reliability.network import INPUT, Flatten, Linear, Network, ReLU, Softmax
+
+Supplied = MappingType[tuple[str, str], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """A plan and the sizes of the workspace that it needs."""
+
+    arrays: layout.Plan
+    sizes: dict[str, int]
+    times: tuple[float, ...]
+    variants: tuple[str, ...]
+
+    def workspaces(self, workers: int) -> layout.Workspace:
+        """Scratch arrays, one row a worker."""
+        arrays = {}
+        for name, size in self.sizes.items():
+            dtype = np.float64 if name == "readout" else np.float32
+            arrays[name] = _aligned(workers, max(size, 1), dtype)
+        arrays["weights"][:, : self.arrays.weights.size] = self.arrays.weights
+        # A layer whose bias is a row of devices reads a unit input behind each buffer's features.
+        for at in self.sizes_of_ones:
+            arrays["arena"][:, at : at + WIDTH] = 1
+        shape = (workers, len(self.arrays.layers), len(self.variants))
+        arrays["factors"] = np.ones(shape, np.float32)
+        return layout.Workspace(**arrays)
+
+    sizes_of_ones: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class _AnalogLayer:
+    name: str
+    matrix: np.ndarray  # columns x rows, the bias as last row where devices hold it
+    digital_bias: np.ndarray | None
+    settings: LayerChip
+
+
+def _layers(network: Network, chip: Chip) -> dict[str, _AnalogLayer]:
+    nodes = [node for node in network.nodes if isinstance(node.layer, Linear)]
+    chip.check_layers([node.name for node in nodes])
+    layers = {}
+    for position, node in enumerate(nodes):
+        assert isinstance(node.layer, Linear)
+        settings = chip.layer(node.name, position, len(nodes))
+        assert settings.mapping is not None
+        matrix, bias = node.layer.weight, node.layer.bias
+        if settings.analog and settings.mapping.bias == "devices" and bias is not None:
+            matrix, bias = np.column_stack([matrix, bias]), None
+        layers[node.name] = _AnalogLayer(node.name, matrix, bias, settings)
+    return layers
+
+
+def mapped_network(network: Network, chip: Chip) -> Network:
+    """The digital network with the weights that the mapping represents (clipped where it clips)."""
+    from dataclasses import replace
+
+    nodes = []
+    for node in network.nodes:
+        found = _layers(network, chip).get(node.name)
+        if found is not None and found.settings.analog:
+            assert isinstance(node.layer, Linear)
+            w_max = _weight_max(found)
+            bias = node.layer.bias
+            if bias is not None and found.digital_bias is None:
+                bias = np.clip(bias, -w_max, w_max)
+            node = replace(node, layer=Linear(np.clip(node.layer.weight, -w_max, w_max), bias))
+        nodes.append(node)
+    return replace(network, nodes=tuple(nodes))
+
+
+def _weight_max(layer: _AnalogLayer) -> float:
+    assert layer.settings.mapping is not None
+    wanted = layer.settings.mapping.weight_max
+    largest = float(np.abs(layer.matrix).max())
+    return float(wanted) if wanted != "layer" else (largest or 1.0)
+
+
+def compile_plan(
+    network: Network,
+    x: np.ndarray,
+    labels: np.ndarray,
+    chip: Chip,
+    *,
+    times: Sequence[float] = (0.0,),
+    variants: Sequence[str] = ("none",),
+    seed: int = 0,
+    role: Role = "certify",
+    supplied: Supplied | None = None,
+) -> Compiled:
+    """Lower a description to the arrays that the kernels run on.
+
+    Parameters
+    ----------
+    network : Network
+    x : ndarray of float32, shape (N, *input_shape)
+        Prepared inputs (:meth:`Network.prepare`).
+    labels : ndarray of int, shape (N,)
+    chip : Chip
+    times : sequence of float
+        Evaluation times since the reference read, seconds.
+    variants : sequence of {"none", "global"}
+        Compensations to evaluate at each time.
+    seed : int
+    role : {"search", "certify"}
+    supplied : mapping of (layer, latent) to ndarray, optional
+        Latents to use instead of the counter's: shape (chips, 2, columns, rows) for those drawn
+        once per chip, (chips, times, 2, columns, rows) for those of each time; the first copy is
+        the positive device of a pair.
+
+    Raises
+    ------
+    UserError
+        If the chip names layers that the network does not have, or a latent does not fit.
+    """
+    layers = _layers(network, chip)
+    reference = "global" in variants
+    all_times = ((0.0, *times)) if reference else tuple(times)
+    builder = _Builder(chip, all_times, reference, seed, role, dict(supplied or {}))
+    for layer in layers.values():
+        builder.add_layer(layer)
+    builder.check_supplied()
+    graph = _Graph(network, list(layers), len(variants))
+    count = len(x)
+    blocks = math.ceil(count / WIDTH)
+    features = int(np.prod(network.input_shape))
+    arrays = layout.Plan(
+        inputs=_pack(x.reshape(count, features), blocks),
+        input_features=features + 1,
+        count=count,
+        labels=np.concatenate([labels, np.zeros(blocks * WIDTH - count)]).astype(np.int64),
+        classes=network.classes,
+        layers=np.array(builder.layers, layout.LAYER),
+        latents=np.array(builder.latents or [_no_latent()], layout.LATENT),
+        operations=np.array(graph.operations, layout.OPERATION),
+        buffers=np.array(graph.buffers, layout.BUFFER),
+        weights=_flat(builder.weights),
+        biases=_flat(builder.biases),
+        targets=_flat(builder.targets),
+        parameters=_flat(builder.parameters),
+        supplied=_flat(builder.supplied),
+        times=len(all_times),
+        reference=reference,
+        compensated=np.array([variant == "global" for variant in variants], np.int64),
+    )
+    pair = layout.COPIES * BLOCK
+    sizes = {
+        "weights": sum(a.size for a in builder.weights),
+        "variance": builder.variance_size,
+        "state": builder.state_size,
+        "arena": graph.size,
+        "cells": 2 * pair + BLOCK + max(builder.most_latents, 1) * BLOCK,
+        "squares": max(layer.matrix.shape[1] for layer in layers.values()) * WIDTH,
+        "noise": (max(layer.matrix.shape[0] for layer in layers.values()) + 4) * WIDTH,
+        "readout": len(layers),
+    }
+    return Compiled(arrays, sizes, tuple(times), tuple(variants), tuple(graph.ones))
+
+
+class _Builder:
+    """Collects the layers' records and the flat arrays that they point into."""
+
+    def __init__(
+        self,
+        chip: Chip,
+        times: tuple[float, ...],
+        reference: bool,
+        seed: int,
+        role: Role,
+        supplied: dict[tuple[str, str], np.ndarray],
+    ) -> None:
+        self.chip, self.times, self.reference, self.seed, self.role = chip, times, reference, seed, role
+        self.given = supplied
+        self.used: set[tuple[str, str]] = set()
+        self.layers: list[tuple] = []
+        self.latents: list[tuple] = []
+        self.weights: list[np.ndarray] = []
+        self.biases: list[np.ndarray] = []
+        self.targets: list[np.ndarray] = []
+        self.parameters: list[np.ndarray] = []
+        self.supplied: list[np.ndarray] = []
+        self.variance_size = self.state_size = self.most_latents = 0
+
+    def add_layer(self, layer: _AnalogLayer) -> None:
+        columns, rows = layer.matrix.shape
+        blocks = math.ceil(layer.matrix.size / BLOCK)
+        record = dict.fromkeys(layout.LAYER.names or (), 0)
+        record |= {"rows": rows, "columns": columns, "blocks": blocks, "analog": int(layer.settings.analog)}
+        record["tile_rows"] = rows
+        record["weights_at"] = _append(self.weights, _padded(layer.matrix, blocks))
+        record["bias_at"] = -1 if layer.digital_bias is None else _append(self.biases, layer.digital_bias)
+        record["variance_at"] = -1
+        if layer.settings.analog:
+            self._add_devices(layer, record, blocks)
+        self.layers.append(tuple(record[name] for name in layout.LAYER.names or ()))
+
+    def _add_devices(self, layer: _AnalogLayer, record: dict, blocks: int) -> None:
+        device, tile = layer.settings.device, layer.settings.tile
+        assert device is not None and tile is not None
+        if tile.rows != "layer":
+            record["tile_rows"] = min(tile.rows, record["rows"])
+        w_max = _weight_max(layer)
+        target = np.clip(layer.matrix.astype(np.float64) / w_max, -1, 1) * device.g_max_us
+        record["targets_at"] = _append(self.targets, _padded(target, blocks))
+        record["scale"] = w_max / device.g_max_us
+        record["program"] = address_of(device.program)
+        record["conductance"] = address_of(device.conductance)
+        record["states"] = device.states
+        record["state_at"] = self.state_size
+        # A chip seen at one time only needs no memory of its devices beyond the block at hand.
+        record["state_step"] = layout.COPIES * device.states * BLOCK if len(self.times) > 1 else 0
+        self.state_size += layout.COPIES * device.states * BLOCK * (blocks if len(self.times) > 1 else 1)
+        record["program_parameters"] = len(device.program_parameters())
+        record["program_parameters_at"] = _append(self.parameters, np.array(device.program_parameters()))
+        per_time = [device.time_parameters(t, self.chip.frozen_below_s) for t in self.times]
+        record["time_parameters"] = len(per_time[0])
+        record["time_parameters_at"] = _append(self.parameters, np.array(per_time).ravel())
+        record["program_latents"] = len(device.program_latents)
+        record["program_latents_at"] = len(self.latents)
+        for latent in device.program_latents:
+            self._add_latent(layer, latent.name, latent.kind, blocks, None)
+        record["time_latents"] = len(device.time_latents)
+        record["time_latents_at"] = len(self.latents)
+        for i in range(len(self.times)):
+            for latent in device.time_latents:
+                self._add_latent(layer, latent.name, latent.kind, blocks, i)
+        self.most_latents = max(self.most_latents, len(device.program_latents), len(device.time_latents))
+        if device.redraws(self.chip.frozen_below_s):
+            record["variance_at"] = self.variance_size
+            self.variance_size += blocks * BLOCK
+            for quantity in ("readings", "readout"):
+                record[f"{quantity}_at"] = len(self.latents)
+                for t in self.times:
+                    words = key(self.seed, quantity, layer.name, self.role, t)
+                    self.latents.append((NORMAL, *words, -1, 0))
+
+    def _add_latent(self, layer: _AnalogLayer, name: str, kind: str, blocks: int, time: int | None) -> None:
+        kind_number = NORMAL if kind == NORMAL_KIND else UNIFORM
+        words = key(self.seed, name, layer.name, self.role, None if time is None else self.times[time])
+        given = self.given.get((layer.name, name))
+        # The reference read keeps the counter's draws: what is supplied belongs to the times asked for.
+        if given is None or (time is not None and self.reference and time == 0):
+            self.latents.append((kind_number, *words, -1, 0))
+            return
+        self.used.add((layer.name, name))
+        columns, rows = layer.matrix.shape
+        per_time = () if time is None else (len(self.times) - int(self.reference),)
+        wanted = (*per_time, layout.COPIES, columns, rows)
+        given = np.asarray(given)
+        if given.shape[1:] != wanted or given.dtype != np.float32:
+            raise UserError(
+                f"latents of layer {layer.name!r}, {name!r}, must be float32 of shape "
+                f"(chips, {', '.join(map(str, wanted))}), have {given.dtype} {given.shape}"
+            )
+        if time is not None:
+            given = given[:, time - int(self.reference)]
+        chips = len(given)
+        flat = np.zeros((chips, layout.COPIES, blocks * BLOCK), np.float32)
+        flat[:, :, : columns * rows] = given.reshape(chips, layout.COPIES, -1)
+        at = _append(self.supplied, flat.ravel())
+        self.latents.append((kind_number, *words, at, layout.COPIES * blocks * BLOCK))
+
+    def check_supplied(self) -> None:
+        for name in self.given:
+            if name not in self.used:
+                raise UserError(f"the chip draws no latent {name[1]!r} in a layer {name[0]!r}")
+
+
+class _Graph:
+    """Lowers the network's graph to operations on buffers of activations."""
+
+    def __init__(self, network: Network, layer_names: list[str], variants: int) -> None:
+        self.network, self.layer_names, self.variants = network, layer_names, variants
+        self.operations: list[tuple] = []
+        self.buffers: list[tuple[int, int]] = []
+        self.ones: list[int] = []
+        self.size = 0
+        # Where each node's output stands: its buffer, and whether variants differ in it.
+        places: dict[str, tuple[int, bool]] = {INPUT: (layout.INPUTS, False)}
+        users: dict[str, int] = {}
+        for node in network.nodes:
+            for name in node.inputs:
+                users[name] = users.get(name, 0) + 1
+        fused: set[str] = set()
+        nodes = network.nodes
+        for position, node in enumerate(nodes):
+            source, varies = places[node.inputs[0]]
+            features = int(np.prod(network.shapes[node.name]))
+            if isinstance(node.layer, Linear):
+                layer = layer_names.index(node.name)
+                sums = self._buffer(features, varies)
+                self._operation(layout.PRODUCT, layer, source, sums, features, varies)
+                follower = nodes[position + 1] if position + 1 < len(nodes) else None
+                relu = (
+                    follower is not None
+                    and isinstance(follower.layer, ReLU)
+                    and follower.inputs == (node.name,)
+                    and users[node.name] == 1
+                )
+                result = self._buffer(features, True)
+                self._operation(layout.FINISH, layer, sums, result, features, True, relu)
+                places[node.name] = (result, True)
+                if relu and follower is not None:
+                    fused.add(follower.name)
+            elif isinstance(node.layer, ReLU) and node.name not in fused:
+                result = self._buffer(features, varies)
+                self._operation(layout.RELU, 0, source, result, features, varies)
+                places[node.name] = (result, varies)
+            elif isinstance(node.layer, Softmax) and node is not nodes[-1]:
+                raise UserError(f"node {node.name!r}: softmax can only end a network")
+            else:
+                # Flatten keeps the order of features, a last softmax keeps the order of classes.
+                assert isinstance(node.layer, Flatten | Softmax | ReLU)
+                places[node.name] = (source, varies)
+        if not self.operations or places[nodes[-1].name][0] != self.operations[-1][3]:
+            raise UserError(f"network {network.name!r} has no layer with weights before its logits")
+
+    def _buffer(self, features: int, varies: bool) -> int:
+        copies = self.variants if varies else 1
+        step = (features + 1) * WIDTH
+        self.buffers.append((self.size, step if varies else 0))
+        self.ones += [self.size + i * step + features * WIDTH for i in range(copies)]
+        self.size += copies * step
+        return len(self.buffers) - 1
+
+    def _operation(
+        self,
+        kind: int,
+        layer: int,
+        source: int,
+        target: int,
+        features: int,
+        varies: bool,
+        relu: bool = False,
+    ) -> None:
+        variants = self.variants if varies else 1
+        self.operations.append((kind, layer, source, target, features, variants, int(relu)))
+
+
+def _no_latent() -> tuple:
+    return (NORMAL, 0, 0, -1, 0)
+
+
+def _append(arrays: list[np.ndarray], new: np.ndarray) -> int:
+    at = sum(a.size for a in arrays)
+    arrays.append(np.ravel(new).astype(np.float32))
+    return at
+
+
+def _flat(arrays: list[np.ndarray]) -> np.ndarray:
+    joined = np.concatenate(arrays) if arrays else np.zeros(0, np.float32)
+    aligned = _aligned(1, max(joined.size, 1), np.float32)[0]
+    aligned[: joined.size] = joined
+    return aligned
+
+
+def _padded(matrix: np.ndarray, blocks: int) -> np.ndarray:
+    flat = np.zeros(blocks * BLOCK, np.float32)
+    flat[: matrix.size] = matrix.ravel()
+    return flat
+
+
+def _pack(x: np.ndarray, blocks: int) -> np.ndarray:
+    """Inputs as blocks x features x WIDTH, flat, each with a last feature of ones."""
+    count, features = x.shape
+    packed = _aligned(1, blocks * (features + 1) * WIDTH, np.float32)[0]
+    view = packed.reshape(blocks, features + 1, WIDTH)
+    for block in range(blocks):
+        part = x[block * WIDTH : (block + 1) * WIDTH]
+        view[block, :features, : len(part)] = part.T
+    view[:, features] = 1
+    return packed
+
+
+def _aligned(rows: int, size: int, dtype: type) -> np.ndarray:
+    """Zeros of shape (rows, size), each row starting on a cache line of its own."""
+    per_line = 64 // np.dtype(dtype).itemsize
+    step = -(-size // per_line) * per_line
+    raw = np.zeros(rows * step + per_line, dtype)
+    skip = (-raw.ctypes.data % 64) // np.dtype(dtype).itemsize
+    return raw[skip : skip + rows * step].reshape(rows, step)

@@ -1,0 +1,248 @@
+"""Checked values for the fields of frozen dataclasses, from text, TOML and Python.
+
+Every description here is a tree of frozen dataclasses. A path such as
+``device.sigma`` names one field; :func:`put` replaces it, with the value checked against
+the field's type. Unknown fields and wrong values give one sentence with what is allowed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Mapping as MappingType
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from reliability.chip import Chip, LayerChip, ideal
+from reliability.devices import LAWS, Device, load_device
+from reliability.errors import UserError
+
+
+def load_chip(name: str | Path) -> Chip:
+    """A chip by its name or from a TOML file.
+
+    Parameters
+    ----------
+    name : str or Path
+        ``"ideal"``, ``"pcm"``, ``"gaussian"``, or the path of a TOML file whose tables are the
+        fields of :class:`~reliability.chip.Chip`; ``device.law`` names the law.
+
+    Raises
+    ------
+    UserError
+        If there is no such chip, or the file holds an unknown field or a wrong value.
+    """
+    name = str(name)
+    if not name.endswith(".toml"):
+        if name == "ideal":
+            return ideal()
+        if name in LAWS:
+            return Chip(device=load_device(name), name=name)
+        raise UserError(f"there is no chip {name!r}: known are {', '.join(LAWS)}, or a file FILE.toml")
+    path = Path(name)
+    try:
+        with open(path, "rb") as file:
+            table = tomllib.load(file)
+    except FileNotFoundError:
+        raise UserError(f"chip file {path} does not exist") from None
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"chip file {path} cannot be read: {error}") from None
+    try:
+        table = _with_local_laws(table, path.parent)
+        return convert(Chip, {"name": path.stem, **table}, "chip")
+    except UserError as error:
+        raise UserError(f"chip file {path}: {error}") from None
+
+
+def put(target: Any, path: str, value: Any, whole: str | None = None) -> Any:
+    """A copy of ``target`` in which the field at ``path`` is ``value``.
+
+    Parameters
+    ----------
+    target : dataclass instance or dict
+    path : str
+        Field names joined by dots. Keys of a mapping that hold dots stand in double quotes.
+    value : object
+        Checked against the field's type; text is converted.
+    whole : str, optional
+        The path so far, for messages.
+    """
+    head, rest = _split(path)
+    place = f"{whole}.{head}" if whole else head
+    if isinstance(target, MappingType):
+        entry = target.get(head)
+        new = put(entry, rest, value, place) if rest else value
+        return {**target, head: new}
+    if not dataclasses.is_dataclass(target):
+        raise UserError(f"{whole} holds a plain value and has no field {head!r}")
+    fields = {f.name: f for f in dataclasses.fields(target) if f.init}
+    if isinstance(target, Device) and head == "law" and not rest:
+        return convert(Device, {"law": value}, whole or "device")
+    if head not in fields:
+        known = ", ".join(fields)
+        raise UserError(f"{place} is not a field; fields of {whole or 'this'} are {known}")
+    current = getattr(target, head)
+    hint = typing.get_type_hints(type(target))[head]
+    if rest and isinstance(current, MappingType) and not rest_is_leaf(hint):
+        key, deeper = _split(rest)
+        entry_type = get_args(hint)[1]
+        entry = current.get(key, entry_type() if dataclasses.is_dataclass(entry_type) else None)
+        spot = f"{place}.{key}"
+        new_entry = put(entry, deeper, value, spot) if deeper else convert(entry_type, value, spot)
+        new: Any = {**current, key: new_entry}
+    elif rest:
+        if current is None:
+            current = _default_of(hint, place)
+        new = put(current, rest, value, place)
+    else:
+        new = convert(hint, value, place)
+    return dataclasses.replace(target, **{head: new})
+
+
+def rest_is_leaf(hint: Any) -> bool:
+    """Whether a mapping field maps to plain values."""
+    arguments = get_args(hint)
+    return len(arguments) < 2
+
+
+def get(target: Any, path: str) -> Any:
+    """The value of the field at ``path``."""
+    head, rest = _split(path)
+    value = target[head] if isinstance(target, MappingType) else getattr(target, head)
+    return get(value, rest) if rest else value
+
+
+def convert(hint: Any, value: Any, path: str) -> Any:
+    """``value`` as the type ``hint`` allows, or a :class:`UserError` that names ``path``."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any or hint is object:
+        return value
+    if origin in (Union, types.UnionType):
+        return _convert_union(hint, value, path)
+    if origin is Literal:
+        if value in arguments and not isinstance(value, bool):
+            return value
+        raise UserError(f"{path} = {value!r} must be {_allowed(hint)}")
+    if isinstance(hint, type) and issubclass(hint, Device):
+        return _convert_device(value, path)
+    if dataclasses.is_dataclass(hint):
+        if isinstance(value, hint):
+            return value
+        if not isinstance(value, MappingType):
+            raise UserError(f"{path} = {value!r} must be a table of fields")
+        made: Any = hint()
+        for key, entry in value.items():
+            made = put(made, f'"{key}"' if "." in key else key, entry, path)
+        return made
+    if origin is not None and issubclass(origin, MappingType):
+        if not isinstance(value, MappingType):
+            raise UserError(f"{path} = {value!r} must be a table")
+        return {str(k): convert(arguments[1], v, f"{path}.{k}") for k, v in value.items()}
+    if hint is bool and isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if hint is bool and isinstance(value, bool):
+        return value
+    if hint in (int, float) and not isinstance(value, bool):
+        try:
+            number = float(value)
+            if hint is float:
+                return number
+            if number == int(number):
+                return int(number)
+        except (TypeError, ValueError, OverflowError):
+            pass
+    if hint is str and isinstance(value, str):
+        return value
+    raise UserError(f"{path} = {value!r} must be {_allowed(hint)}")
+
+
+def describe_fields(target: Any, prefix: str = "") -> list[tuple[str, Any, str]]:
+    """Every field of a dataclass tree as (path, value, what is allowed)."""
+    rows: list[tuple[str, Any, str]] = []
+    hints = typing.get_type_hints(type(target))
+    if isinstance(target, Device):
+        rows.append((f"{prefix}law", target.law, f"{', '.join(LAWS)} or a file FILE.py"))
+    for f in dataclasses.fields(target):
+        if not f.init:
+            continue
+        value = getattr(target, f.name)
+        if dataclasses.is_dataclass(value):
+            rows += describe_fields(value, f"{prefix}{f.name}.")
+        else:
+            rows.append((f"{prefix}{f.name}", value, _allowed(hints[f.name])))
+    return rows
+
+
+def _split(path: str) -> tuple[str, str]:
+    if path.startswith('"') and '"' in path[1:]:
+        head, rest = path[1:].split('"', 1)
+        return head, rest.removeprefix(".")
+    head, _, rest = path.partition(".")
+    return head, rest
+
+
+def _convert_union(hint: Any, value: Any, path: str) -> Any:
+    problem: UserError | None = None
+    for option in get_args(hint):
+        if option is type(None):
+            if value is None:
+                return None
+            continue
+        try:
+            return convert(option, value, path)
+        except UserError as error:
+            problem = problem or error
+    plain = all(not dataclasses.is_dataclass(option) for option in get_args(hint))
+    if plain or problem is None:
+        raise UserError(f"{path} = {value!r} must be {_allowed(hint)}")
+    raise problem
+
+
+def _convert_device(value: Any, path: str) -> Device:
+    if isinstance(value, Device):
+        return value
+    if isinstance(value, str):
+        return load_device(value)
+    if not isinstance(value, MappingType) or not isinstance(value.get("law"), str):
+        raise UserError(f"{path} = {value!r} must name a law, such as law = {next(iter(LAWS))!r}")
+    device: Any = load_device(value["law"])
+    for key, entry in value.items():
+        if key != "law":
+            device = put(device, key, entry, path)
+    return device
+
+
+def _default_of(hint: Any, path: str) -> Any:
+    for option in get_args(hint):
+        if isinstance(option, type) and dataclasses.is_dataclass(option) and option is not Device:
+            return option()
+    raise UserError(f"{path} has no value whose fields could be set")
+
+
+def _allowed(hint: Any) -> str:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_allowed(option) for option in arguments if option is not type(None))
+    if origin is Literal:
+        return " or ".join(repr(option) for option in arguments)
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    if hint in names:
+        return names[hint]
+    if isinstance(hint, type) and issubclass(hint, Device):
+        return f"a device law ({', '.join(LAWS)} or a file FILE.py)"
+    if hint is LayerChip or dataclasses.is_dataclass(hint):
+        return "a table of fields"
+    return "a table"
+
+
+def _with_local_laws(table: Any, folder: Path) -> Any:
+    """The table with the files of device laws taken relative to the chip file."""
+    if not isinstance(table, dict):
+        return table
+    new = {key: _with_local_laws(value, folder) for key, value in table.items()}
+    law = new.get("law")
+    if isinstance(law, str) and law.endswith(".py") and not Path(law).is_absolute():
+        new["law"] = str(folder / law)
+    return new
