@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -348,6 +349,8 @@ def _read(path: Path) -> Network:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
+        if "network" not in arrays:
+            raise UserError(f"network file {path} has no entry 'network': it was not written by Network.save")
         description = json.loads(arrays.pop("network").tobytes())
         if description["format"] != FORMAT:
             raise UserError(f"network file {path}: format {description['format']!r}, known is {FORMAT!r}")
@@ -356,8 +359,9 @@ def _read(path: Path) -> Network:
             kind = LAYERS.get(entry["kind"])
             if kind is None:
                 raise UserError(f"network file {path}: layer kind {entry['kind']!r} is unknown")
-            prefix = entry["name"] + "/"
-            own = {key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)}
+            # Split at the last slash: a node's name may hold slashes, a field's does not.
+            split = {key: key.rpartition("/") for key in arrays}
+            own = {split[key][2]: a for key, a in arrays.items() if split[key][0] == entry["name"]}
             nodes.append(Node(entry["name"], kind(**own, **entry["options"]), tuple(entry["inputs"])))
         return Network(
             tuple(nodes),
@@ -370,13 +374,27 @@ def _read(path: Path) -> Network:
         raise
     except FileNotFoundError:
         raise UserError(f"network file {path} does not exist") from None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    # A damaged archive raises any of these: zlib.error from its data, RuntimeError from its flags (encrypted,
+    # unknown compression) and from JSON nested too deep, MemoryError from a false array size.
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        EOFError,
+        OverflowError,
+        RuntimeError,
+        MemoryError,
+        zlib.error,
+        zipfile.BadZipFile,
+    ) as error:
         raise UserError(f"network file {path} cannot be read: {error}") from None
 
 
 def _set_array(layer: Layer, name: str, ndim: int) -> None:
     try:
-        array = np.ascontiguousarray(getattr(layer, name), np.float32)
+        # A copy: the caller's array stays writable, and a later change to it changes no network.
+        array = np.array(getattr(layer, name), np.float32, order="C")
     except (TypeError, ValueError):
         raise UserError(f"a {layer.kind} layer's {name} is not an array of numbers") from None
     if array.ndim != ndim or array.size == 0:
