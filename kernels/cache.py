@@ -17,7 +17,8 @@ from numba.core import caching
 
 
 @functools.cache
-def _kernel_stamp() -> str:
+def kernel_stamp() -> str:
+    """SHA-256 of the sources of all kernels."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
@@ -26,7 +27,7 @@ def _kernel_stamp() -> str:
 
 class _Stamped:
     def get_source_stamp(self):
-        return super().get_source_stamp(), _kernel_stamp()
+        return super().get_source_stamp(), kernel_stamp()
 
 
 class _UserProvided(_Stamped, caching.UserProvidedCacheLocator):

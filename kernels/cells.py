@@ -15,13 +15,10 @@ _LANES = 64
 
 
 @compiled()
-def draw(out, start, latent, supplied, chip, place, copy, block, blocks):
-    """One latent of one block of devices, from the counter or from what the caller supplied.
-
-    ``chip`` is the chip's number, ``place`` its place among the supplied ones.
-    """
+def draw(out, start, latent, supplied, chip, copy, block, blocks):
+    """One latent of one block of devices, from the counter or from what the caller supplied."""
     if latent.supplied_at >= 0:
-        first = latent.supplied_at + place * latent.supplied_step + (copy * blocks + block) * BLOCK
+        first = latent.supplied_at + chip * latent.supplied_step + (copy * blocks + block) * BLOCK
         out[start : start + BLOCK] = supplied[first : first + BLOCK]
     elif latent.kind == NORMAL:
         fill_normals(
@@ -83,7 +80,7 @@ def _add_reading(w, variance, z):
 
 
 @compiled()
-def realise(plan, work, index, time, program, readout, chip, place):
+def realise(plan, work, index, time, program, readout, chip):
     """One layer's weights on one chip at one time; the devices are programmed first if asked.
 
     Parameters
@@ -97,8 +94,8 @@ def realise(plan, work, index, time, program, readout, chip, place):
         Whether to write the devices first; later times go on from what that left.
     readout : bool
         Whether to return the read-out of the drift compensation.
-    chip, place : int
-        Number of the chip, and its place among those with supplied latents.
+    chip : int
+        Number of the chip.
 
     Returns
     -------
@@ -127,11 +124,11 @@ def realise(plan, work, index, time, program, readout, chip, place):
                 _targets_of_copy(plan.targets, layer.targets_at + block * BLOCK, copy, target)
                 for j in range(layer.program_latents):
                     latent = plan.latents[layer.program_latents_at + j]
-                    draw(z, j * BLOCK, latent, plan.supplied, chip, place, copy, block, layer.blocks)
+                    draw(z, j * BLOCK, latent, plan.supplied, chip, copy, block, layer.blocks)
                 call_program(layer.program, target, z, state, program_parameters)
             for j in range(layer.time_latents):
                 latent = plan.latents[latents_of_time + j]
-                draw(z, j * BLOCK, latent, plan.supplied, chip, place, copy, block, layer.blocks)
+                draw(z, j * BLOCK, latent, plan.supplied, chip, copy, block, layer.blocks)
             here = slice(copy * BLOCK, (copy + 1) * BLOCK)
             call_conductance(layer.conductance, state, z, g[here], v[here], time_parameters)
         at = layer.weights_at + block * BLOCK
@@ -143,7 +140,7 @@ def realise(plan, work, index, time, program, readout, chip, place):
             w[:] = work.weights[at : at + BLOCK]
             if layer.variance_at >= 0:
                 latent = plan.latents[layer.readout_at + time]
-                draw(z, 0, latent, plan.supplied, chip, place, 0, block, layer.blocks)
+                draw(z, 0, latent, plan.supplied, chip, 0, block, layer.blocks)
                 first = layer.variance_at + block * BLOCK
                 _add_reading(w, work.variance[first : first + BLOCK], z)
             total += _sum_of_magnitudes(w, min(BLOCK, size - block * BLOCK))

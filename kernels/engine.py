@@ -16,7 +16,7 @@ _FLOOR = 1e-4
 
 
 @compiled()
-def _run_chip(plan, work, chip, place, ranks, checksums, logits):
+def _run_chip(plan, work, chip, ranks, checksums, logits):
     """One chip: program, then for each time read the devices, compensate, classify all inputs.
 
     ``ranks`` is uint8 (times, variants, inputs), ``checksums`` uint64 (times, variants),
@@ -31,7 +31,7 @@ def _run_chip(plan, work, chip, place, ranks, checksums, logits):
         for index in range(len(plan.layers)):
             if plan.layers[index].analog == 0:
                 continue
-            total = realise(plan, work, index, time, time == 0, plan.reference, chip, place)
+            total = realise(plan, work, index, time, time == 0, plan.reference, chip)
             if is_reference:
                 work.readout[index] = total
             elif plan.reference:
@@ -89,4 +89,4 @@ def run_chips(plan, workspaces, first_chip, chips, workers, ranks, checksums, lo
         )
         for i in range(worker, chips, workers):
             wanted = i if logits.size > 0 else 0
-            _run_chip(plan, work, first_chip + i, i, ranks[i], checksums[i], logits[wanted])
+            _run_chip(plan, work, first_chip + i, ranks[i], checksums[i], logits[wanted])

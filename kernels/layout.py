@@ -86,7 +86,7 @@ Plan = namedtuple(
         "biases",
         "targets",
         "parameters",
-        "supplied",  # float32: latents given by the caller
+        "supplied",  # float32: latents given by the caller, from chip 0 on
         "times",  # int; with a reference, time 0 is the reference read and not evaluated
         "reference",  # whether the first time is the reference read of the compensation
         "compensated",  # int64, one a variant: whether its outputs are rescaled

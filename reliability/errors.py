@@ -7,3 +7,10 @@ class UserError(ValueError):
     The sentence names the file or field, what it held and what is allowed. The
     command line prints it without a traceback and ends with exit code 2.
     """
+
+
+class RunError(RuntimeError):
+    """A simulation that must not be believed, told in one sentence.
+
+    The command line prints it without a traceback and ends with exit code 1.
+    """

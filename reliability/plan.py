@@ -8,7 +8,6 @@ programming and its variants share what they have in common.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,10 +20,8 @@ from reliability.kernels import layout
 from reliability.kernels.latent import BLOCK, NORMAL, UNIFORM
 from reliability.kernels.law import address_of
 from reliability.kernels.simd import WIDTH
-from reliability.keys import Role, key
+from reliability.latents import Role, Supplied, key
 from reliability.network import INPUT, Flatten, Linear, Network, ReLU, Softmax
-
-Supplied = MappingType[tuple[str, str], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -387,7 +384,7 @@ def _padded(matrix: np.ndarray, blocks: int) -> np.ndarray:
 
 def _pack(x: np.ndarray, blocks: int) -> np.ndarray:
     """Inputs as blocks x features x WIDTH, flat, each with a last feature of ones."""
-    count, features = x.shape
+    features = x.shape[1]
     packed = _aligned(1, blocks * (features + 1) * WIDTH, np.float32)[0]
     view = packed.reshape(blocks, features + 1, WIDTH)
     for block in range(blocks):

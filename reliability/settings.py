@@ -8,6 +8,7 @@ the field's type. Unknown fields and wrong values give one sentence with what is
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import tomllib
 import types
 import typing
@@ -61,7 +62,7 @@ def put(target: Any, path: str, value: Any, whole: str | None = None) -> Any:
 
     Parameters
     ----------
-    target : dataclass instance or dict
+    target : dataclass instance
     path : str
         Field names joined by dots. Keys of a mapping that hold dots stand in double quotes.
     value : object
@@ -71,10 +72,6 @@ def put(target: Any, path: str, value: Any, whole: str | None = None) -> Any:
     """
     head, rest = _split(path)
     place = f"{whole}.{head}" if whole else head
-    if isinstance(target, MappingType):
-        entry = target.get(head)
-        new = put(entry, rest, value, place) if rest else value
-        return {**target, head: new}
     if not dataclasses.is_dataclass(target):
         raise UserError(f"{whole} holds a plain value and has no field {head!r}")
     fields = {f.name: f for f in dataclasses.fields(target) if f.init}
@@ -85,32 +82,19 @@ def put(target: Any, path: str, value: Any, whole: str | None = None) -> Any:
         raise UserError(f"{place} is not a field; fields of {whole or 'this'} are {known}")
     current = getattr(target, head)
     hint = typing.get_type_hints(type(target))[head]
-    if rest and isinstance(current, MappingType) and not rest_is_leaf(hint):
-        key, deeper = _split(rest)
-        entry_type = get_args(hint)[1]
-        entry = current.get(key, entry_type() if dataclasses.is_dataclass(entry_type) else None)
-        spot = f"{place}.{key}"
-        new_entry = put(entry, deeper, value, spot) if deeper else convert(entry_type, value, spot)
-        new: Any = {**current, key: new_entry}
+    if rest and isinstance(current, MappingType):
+        new = _put_entry(current, rest, value, get_args(hint)[1], place)
     elif rest:
-        if current is None:
-            current = _default_of(hint, place)
-        new = put(current, rest, value, place)
+        new = put(_default_of(hint, place) if current is None else current, rest, value, place)
     else:
         new = convert(hint, value, place)
     return dataclasses.replace(target, **{head: new})
 
 
-def rest_is_leaf(hint: Any) -> bool:
-    """Whether a mapping field maps to plain values."""
-    arguments = get_args(hint)
-    return len(arguments) < 2
-
-
 def get(target: Any, path: str) -> Any:
     """The value of the field at ``path``."""
     head, rest = _split(path)
-    value = target[head] if isinstance(target, MappingType) else getattr(target, head)
+    value = getattr(target, head)
     return get(value, rest) if rest else value
 
 
@@ -155,7 +139,17 @@ def convert(hint: Any, value: Any, path: str) -> Any:
             pass
     if hint is str and isinstance(value, str):
         return value
+    if (hint is list or origin is list) and isinstance(value, list | tuple):
+        return list(value)
     raise UserError(f"{path} = {value!r} must be {_allowed(hint)}")
+
+
+def whole(name: str, value: Any, low: int, high: int) -> int:
+    """A whole number from ``low`` to ``high``, or a :class:`UserError` that names it."""
+    number = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not number or not low <= value <= high:
+        raise UserError(f"{name} = {value!r} must be a whole number from {low} to {high}")
+    return int(value)
 
 
 def describe_fields(target: Any, prefix: str = "") -> list[tuple[str, Any, str]]:
@@ -173,6 +167,16 @@ def describe_fields(target: Any, prefix: str = "") -> list[tuple[str, Any, str]]
         else:
             rows.append((f"{prefix}{f.name}", value, _allowed(hints[f.name])))
     return rows
+
+
+def _put_entry(entries: MappingType, path: str, value: Any, hint: Any, whole: str) -> dict:
+    """The mapping with one entry set; entries that are no dataclasses may hold dots in their names."""
+    if not dataclasses.is_dataclass(hint):
+        return {**entries, path.strip('"'): convert(hint, value, f"{whole}.{path}")}
+    name, rest = _split(path)
+    place = f"{whole}.{name}"
+    new = put(entries.get(name, hint()), rest, value, place) if rest else convert(hint, value, place)
+    return {**entries, name: new}
 
 
 def _split(path: str) -> tuple[str, str]:
@@ -227,7 +231,7 @@ def _allowed(hint: Any) -> str:
         return " or ".join(_allowed(option) for option in arguments if option is not type(None))
     if origin is Literal:
         return " or ".join(repr(option) for option in arguments)
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", list: "a list"}
     if hint in names:
         return names[hint]
     if isinstance(hint, type) and issubclass(hint, Device):
@@ -246,3 +250,18 @@ def _with_local_laws(table: Any, folder: Path) -> Any:
     if isinstance(law, str) and law.endswith(".py") and not Path(law).is_absolute():
         new["law"] = str(folder / law)
     return new
+
+
+def as_table(target: Any) -> Any:
+    """A dataclass tree as plain tables, as a chip file or a record of settings holds it."""
+    if isinstance(target, Device):
+        law = target.law
+        fields = {f.name: as_table(getattr(target, f.name)) for f in dataclasses.fields(target) if f.init}
+        return {"law": law, **fields}
+    if dataclasses.is_dataclass(target):
+        return {f.name: as_table(getattr(target, f.name)) for f in dataclasses.fields(target) if f.init}
+    if isinstance(target, MappingType):
+        return {str(key): as_table(value) for key, value in target.items()}
+    if isinstance(target, list | tuple):
+        return [as_table(value) for value in target]
+    return target

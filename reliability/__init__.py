@@ -1,0 +1,84 @@
+"""How accurate will analog in-memory chips be, how sure is that, and what is the cheapest cure.
+
+>>> import reliability as rl
+>>> trials = rl.simulate(rl.load_network("digits-mlp"), rl.load_dataset("digits"), rl.Chip(),
+...                      vary={"time_s": [1, rl.DAY, rl.YEAR]}, chips=1000)   # doctest: +SKIP
+>>> rl.summarize(trials)                                                     # doctest: +SKIP
+"""
+
+import importlib.abc
+import importlib.util
+import sys
+from pathlib import Path
+
+_HERE = Path(__file__).resolve().parent
+
+
+class _BesideFinder(importlib.abc.MetaPathFinder):
+    """Finds ``kernels``, ``studies`` and ``data`` beside this folder in a checkout.
+
+    Installed, they are ordinary subpackages. Only these three names are answered: a longer
+    ``__path__`` would make every file of the checkout importable under two names.
+    """
+
+    _FOLDERS = ("kernels", "studies", "data")
+
+    def find_spec(self, fullname, path=None, target=None):
+        package, _, name = fullname.rpartition(".")
+        folder = _HERE.parent / name
+        if package != __name__ or name not in self._FOLDERS or (_HERE / name).is_dir():
+            return None
+        return importlib.util.spec_from_file_location(
+            fullname, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+
+
+if (_HERE / "Fitters.py").exists():
+    raise ImportError(
+        "the folder of the package 'reliability' also holds the files of another package of that name "
+        "(lifetime data analysis): install crossbar-reliability in an environment without it"
+    )
+
+sys.meta_path.insert(0, _BesideFinder())
+
+from reliability import devices  # noqa: E402
+from reliability.chip import Chip, LayerChip, Mapping, Tile  # noqa: E402
+from reliability.datasets import Dataset, load_dataset  # noqa: E402
+from reliability.design import Study, load_study  # noqa: E402
+from reliability.errors import RunError, UserError  # noqa: E402
+from reliability.figure import Curve  # noqa: E402
+from reliability.latents import draw_latents  # noqa: E402
+from reliability.montecarlo import simulate  # noqa: E402
+from reliability.network import Network, load_network  # noqa: E402
+from reliability.settings import load_chip  # noqa: E402
+from reliability.statistics import summarize  # noqa: E402
+from reliability.units import DAY, HOUR, MINUTE, MONTH, WEEK, YEAR  # noqa: E402
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DAY",
+    "HOUR",
+    "MINUTE",
+    "MONTH",
+    "WEEK",
+    "YEAR",
+    "Chip",
+    "Curve",
+    "Dataset",
+    "LayerChip",
+    "Mapping",
+    "Network",
+    "RunError",
+    "Study",
+    "Tile",
+    "UserError",
+    "devices",
+    "draw_latents",
+    "load_chip",
+    "load_dataset",
+    "load_network",
+    "load_study",
+    "simulate",
+    "summarize",
+]

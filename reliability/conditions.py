@@ -1,0 +1,134 @@
+"""The conditions of a sweep: every combination of the fields that vary."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from reliability.chip import Chip
+from reliability.errors import UserError
+from reliability.settings import get, put
+
+TIME = "time_s"
+COMPENSATION = "compensation"
+# Columns of the trials table that no swept field may be named after.
+_TAKEN = ("chip", "inputs", "correct", "accuracy", "checksum", "correct_bits", "class")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a condition's trials are computed: a group, one of its times and variants."""
+
+    group: int
+    time: int
+    variant: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Conditions that share a chip's programming: one description, several times and compensations."""
+
+    chip: Chip
+    times: tuple[float, ...]
+    variants: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All conditions of a simulation, in the order of the trials table.
+
+    Attributes
+    ----------
+    fields : tuple of str
+        What varies: ``"time_s"`` or the path of a chip field such as ``"device.sigma"``.
+    conditions : tuple of dict
+        Value of each field.
+    places : tuple of Place
+        Where each condition is computed.
+    groups : tuple of Group
+    """
+
+    fields: tuple[str, ...]
+    conditions: tuple[dict[str, Any], ...]
+    places: tuple[Place, ...]
+    groups: tuple[Group, ...]
+
+
+def expand(chip: Chip, vary: Mapping[str, Sequence[Any]] | None, time_s: float = 0.0) -> Sweep:
+    """Every combination of the varied fields, the last one fastest.
+
+    Parameters
+    ----------
+    chip : Chip
+    vary : mapping of str to sequence
+        Values of ``"time_s"`` (seconds since the reference read) and of fields of the chip by path.
+    time_s : float
+        Evaluation time where the sweep does not vary it.
+
+    Raises
+    ------
+    UserError
+        If a field is unknown, a value is not allowed, or a field has no or repeated values.
+    """
+    vary = {str(field): _values(field, values) for field, values in (vary or {}).items()}
+    for field in vary:
+        if field in _TAKEN:
+            raise UserError(f"vary.{field} is not a field of the chip")
+    conditions: list[dict[str, Any]] = []
+    places: list[Place] = []
+    chips: list[Chip] = []
+    times: list[list[float]] = []
+    variants: list[list[str]] = []
+    for values in itertools.product(*vary.values()):
+        condition = dict(zip(vary, values, strict=True))
+        described = chip
+        for field, value in condition.items():
+            if field != TIME:
+                described = put(described, field, value, "vary")
+                condition[field] = get(described, field) if _plain(get(described, field)) else value
+        time = _time(condition.get(TIME, time_s), TIME if TIME in condition else "time_s")
+        if TIME in condition:
+            condition[TIME] = time
+        variant = described.compensation
+        described = replace(described, compensation="none")
+        if described not in chips:
+            chips.append(described)
+            times.append([])
+            variants.append([])
+        group = chips.index(described)
+        if time not in times[group]:
+            times[group].append(time)
+        if variant not in variants[group]:
+            variants[group].append(variant)
+        conditions.append(condition)
+        places.append(Place(group, times[group].index(time), variants[group].index(variant)))
+    groups = tuple(Group(c, tuple(t), tuple(v)) for c, t, v in zip(chips, times, variants, strict=True))
+    return Sweep(tuple(vary), tuple(conditions), tuple(places), groups)
+
+
+def _values(field: str, values: Sequence[Any]) -> list[Any]:
+    if isinstance(values, str) or (not isinstance(values, Sequence) and not hasattr(values, "tolist")):
+        raise UserError(f"vary.{field} = {values!r} must be a list of values")
+    listed = list(values.tolist() if hasattr(values, "tolist") else values)
+    if not listed:
+        raise UserError(f"vary.{field} has no values")
+    if any(listed.index(value) != i for i, value in enumerate(listed)):
+        raise UserError(f"vary.{field} = {listed!r} names a value twice")
+    return listed
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, str | int | float | bool)
+
+
+def _time(value: Any, path: str) -> float:
+    try:
+        time = float(value)
+    except (TypeError, ValueError):
+        time = math.nan
+    if isinstance(value, bool) or not 0 <= time <= 1e12:
+        raise UserError(f"{path} = {value!r} must be a number of seconds from 0 to 1e12")
+    return time

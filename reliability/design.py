@@ -1,0 +1,138 @@
+"""The design of a study: a question, the conditions that answer it, and its figure."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping as MappingType
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reliability.chip import Chip
+from reliability.datasets import Dataset, parse_dataset
+from reliability.errors import UserError
+from reliability.figure import Curve
+from reliability.montecarlo import MAXIMUM
+from reliability.network import Network, load_network
+from reliability.pyfile import load_object
+from reliability.settings import put
+from reliability.simulation import Simulation
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question and what answers it.
+
+    Parameters
+    ----------
+    question : str
+    network : str
+        Name of a built-in network or an NPZ file.
+    dataset : str
+        ``NAME`` or ``NAME:FOLDER``.
+    chip : Chip
+    vary : mapping of str to list
+        As in :func:`reliability.simulate`.
+    figure : Curve
+    time_s : float
+        Evaluation time where it is not varied, seconds.
+    chips : int
+        Number of chips, unless ``ci_width`` is given.
+    ci_width : float, optional
+        Go on until each condition's interval over chips is narrower than this.
+    max_chips : int
+        The most chips that ``ci_width`` may take.
+    inputs : int, optional
+        Use the first so many test inputs; all of them otherwise.
+    seed : int
+    metric : str
+    target : float, optional
+        Accuracy that a chip must reach; default: one point below the digital network.
+    """
+
+    question: str
+    network: str
+    dataset: str
+    chip: Chip
+    vary: MappingType[str, list]
+    figure: Curve
+    time_s: float = 0.0
+    chips: int = 1000
+    ci_width: float | None = None
+    max_chips: int = MAXIMUM
+    inputs: int | None = None
+    seed: int = 0
+    metric: str = "top-1"
+    target: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.target is not None and not 0 < self.target <= 1:
+            raise UserError(f"target = {self.target!r} must be an accuracy above 0 and at most 1")
+        for name in (self.figure.x, self.figure.hue):
+            if name is not None and name not in self.vary:
+                raise UserError(f"figure names {name!r}, which the study does not vary")
+
+    def load(self) -> tuple[Network, Dataset]:
+        """The network and the inputs of the study."""
+        network = load_network(self.network)
+        dataset = parse_dataset(self.dataset)
+        return network, dataset if self.inputs is None else dataset.head(self.inputs)
+
+    def simulation(self, network: Network, dataset: Dataset, threads: int | None = None) -> Simulation:
+        """The study's sweep, ready to run."""
+        return Simulation(
+            network,
+            dataset,
+            self.chip,
+            self.vary,
+            time_s=self.time_s,
+            seed=self.seed,
+            metric=self.metric,
+            threads=threads,
+        )
+
+    def set(self, assignment: str) -> Study:
+        """The study with one field replaced, from text such as ``chip.device.sigma=0.1``.
+
+        The value is read as TOML; anything else is text.
+        """
+        path, equals, text = assignment.partition("=")
+        if not equals or not path.strip():
+            raise UserError(f"--set {assignment!r} must have the form path=value, such as seed=3")
+        try:
+            value: Any = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text.strip()
+        new: Study = put(self, path.strip(), value)
+        return new
+
+
+def study_folder() -> Path:
+    """Folder of the studies that come with the package."""
+    from reliability import studies
+
+    return Path(studies.__file__).parent
+
+
+def list_studies() -> dict[str, str]:
+    """Names and questions of the studies that come with the package."""
+    names = sorted(path.stem for path in study_folder().glob("*.py") if not path.name.startswith("_"))
+    return {name: load_study(name)[1].question for name in names}
+
+
+def load_study(name: str) -> tuple[str, Study]:
+    """A study by its name, or from the path of a Python file that defines ``study``.
+
+    Returns
+    -------
+    str, Study
+        Its short name and the study.
+    """
+    path = Path(name)
+    if path.suffix != ".py":
+        path = study_folder() / f"{name}.py"
+        if not path.is_file() or name.startswith("_"):
+            known = sorted(p.stem for p in study_folder().glob("*.py") if not p.name.startswith("_"))
+            raise UserError(f"there is no study {name!r}: known are {', '.join(known)}, or a file FILE.py")
+    study = load_object(path, "study", Study)
+    return path.stem, study

@@ -1,0 +1,217 @@
+"""Monte Carlo over chips: conditions in, trials table out.
+
+The chips are cut into blocks at fixed numbers. A block holds what was observed on its chips under
+all conditions of one group; it can be stored and met again (:mod:`reliability.results`). The
+result depends on nothing but the description and the seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from reliability.chip import Chip
+from reliability.datasets import Dataset
+from reliability.errors import UserError
+from reliability.latents import Role, Supplied
+from reliability.metrics import Metric
+from reliability.network import Network
+from reliability.settings import whole
+from reliability.simulation import Block, Simulation
+from reliability.statistics.sequential import FIRST_LOOK, chips_needed, confidence_sequence, look_counts
+
+PILOT = 32
+"""Chips tried before a run that must reach a wanted interval."""
+
+MAXIMUM = 20_000
+"""Chips that such a run may use, unless it is told otherwise."""
+
+
+class Store(Protocol):
+    """Where finished blocks are kept."""
+
+    def get(self, group: int, first: int, count: int) -> Block | None:
+        """The block if it is there and whole."""
+
+    def put(self, group: int, first: int, count: int, block: Block) -> None:
+        """Keep a finished block."""
+
+
+class Progress(Protocol):
+    """Who hears how far a run has come."""
+
+    def __call__(self, done: int, total: int, note: str) -> None:
+        """``done`` of ``total`` chips; ``note`` holds the running interval."""
+
+
+def simulate(
+    network: Network,
+    inputs: Dataset | tuple[Any, Any],
+    chip: Chip,
+    *,
+    vary: Mapping[str, Sequence[Any]] | None = None,
+    time_s: float = 0.0,
+    chips: int | None = None,
+    ci_width: float | None = None,
+    max_chips: int = MAXIMUM,
+    seed: int = 0,
+    role: Role = "certify",
+    metric: str | Metric | Callable = "top-1",
+    threads: int | None = None,
+    latents: Supplied | None = None,
+    store: Store | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Simulate chips and return the trials table.
+
+    Parameters
+    ----------
+    network : Network
+    inputs : Dataset, or pair of arrays (x, y)
+        Raw test inputs and labels; the network brings its own preprocessing.
+    chip : Chip
+    vary : mapping of str to sequence, optional
+        Values of ``"time_s"`` (seconds since the reference read) and of chip fields by path, such as
+        ``"compensation"`` or ``"device.sigma"``; every combination is a condition.
+    time_s : float
+        Evaluation time where it is not varied, seconds.
+    chips : int, optional
+        Number of chips (1,000 unless ``ci_width`` is given).
+    ci_width : float, optional
+        Go on until the interval of each condition's mean over chips (these inputs) has full width
+        below this: an asymptotic confidence sequence (Waudby-Smith et al. 2024), looked at only at
+        fixed chip counts, so that stopping does not spoil it.
+    max_chips : int
+        The most chips that ``ci_width`` may take.
+    seed : int
+    role : {"search", "certify"}
+        Chips of one role never occur in the other.
+    metric : {"top-1", "top-5", "per-class"} or callable
+        A callable takes logits (N, classes) and labels (N,) and gives one value an input.
+    threads : int, optional
+        Default: all cores that the process may use. The result does not depend on it.
+    latents : mapping of (layer, latent) to ndarray, optional
+        Latent draws to use instead of the counter's, from chip 0 on (see :func:`draw_latents`).
+    store : Store, optional
+        Keeps finished blocks, for runs that can be resumed.
+    progress : callable, optional
+
+    Returns
+    -------
+    DataFrame
+        One row a trial, conditions in order, chips within: the varied fields, ``read_noise``, ``chip``,
+        ``inputs``, ``correct``, ``accuracy`` (a fraction), ``checksum`` of the logits and
+        ``correct_bits`` (right or wrong for each input, packed by ``numpy.packbits``).
+        ``attrs["reference_bits"]`` holds the digital network's, in base 64.
+
+    Raises
+    ------
+    UserError
+        If a setting is not allowed, or ``ci_width`` is out of reach within ``max_chips``.
+    RunError
+        If the chip without effects is not the digital network, or a swept field changes nothing.
+    """
+    simulation = Simulation(
+        network,
+        inputs,
+        chip,
+        vary,
+        time_s=time_s,
+        seed=seed,
+        role=role,
+        metric=metric,
+        threads=threads,
+        latents=latents,
+    )
+    return run(
+        simulation, chips=chips, ci_width=ci_width, max_chips=max_chips, store=store, progress=progress
+    )
+
+
+def run(
+    simulation: Simulation,
+    *,
+    chips: int | None = None,
+    ci_width: float | None = None,
+    max_chips: int = MAXIMUM,
+    store: Store | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Run a prepared :class:`Simulation`; parameters as in :func:`simulate`."""
+    if chips is not None and ci_width is not None:
+        raise UserError("give either chips or ci_width, not both")
+    simulation.check_ideal()
+    if ci_width is None:
+        total = whole("chips", 1000 if chips is None else chips, 1, 2**31)
+        looks: tuple[int, ...] = ()
+    else:
+        if not 0 < float(ci_width) < 1:
+            raise UserError(f"ci_width = {ci_width!r} must be a fraction between 0 and 1, such as 0.002")
+        total = whole("max_chips", max_chips, 100, 2**31)
+        check_reachable(simulation, float(ci_width), total)
+        looks = look_counts(total)
+    for (layer, name), given in (simulation.latents or {}).items():
+        if len(given) < total:
+            raise UserError(
+                f"latents of layer {layer!r}, {name!r}, are supplied for {len(given)} "
+                f"chips, {total} are asked for"
+            )
+    groups = range(len(simulation.sweep.groups))
+    blocks: list[list[Block]] = [[] for _ in groups]
+    done = 0
+    for first, count in _ranges(total, simulation.block_chips, looks):
+        for group in groups:
+            block = store.get(group, first, count) if store else None
+            if block is None:
+                block = simulation.block(group, first, count)
+                if store:
+                    store.put(group, first, count, block)
+            blocks[group].append(block)
+        done = first + count
+        widest = widest_interval(blocks, done) if done >= FIRST_LOOK else math.nan
+        if progress:
+            progress(done, total, f"widest 95 % interval of a mean over chips {widest:.4f}")
+        if ci_width is not None and done in looks and widest < ci_width:
+            break
+    trials = simulation.table(blocks, done)
+    simulation.check_effects(trials)
+    return trials
+
+
+def widest_interval(blocks: Sequence[Sequence[Block]], chips: int) -> float:
+    """Full width of the widest confidence sequence of a condition's mean over the chips so far."""
+    widest = 0.0
+    for own in blocks:
+        scores = np.concatenate([block.scores for block in own])
+        spread = scores.std(axis=0, ddof=1)
+        for mean, sd in zip(scores.mean(axis=0).ravel(), spread.ravel(), strict=True):
+            low, high = confidence_sequence(chips, float(mean), float(sd))
+            widest = max(widest, high - low)
+    return widest
+
+
+def check_reachable(simulation: Simulation, ci_width: float, max_chips: int) -> None:
+    """Raise :class:`UserError` if a pilot of a few chips puts the wanted interval out of reach."""
+    spread = 0.0
+    for group in range(len(simulation.sweep.groups)):
+        spread = max(spread, simulation.block(group, 0, PILOT).scores.std(axis=0, ddof=1).max())
+    # The spread of the pilot is itself uncertain; refuse only what even half of it cannot reach.
+    if spread > 0 and chips_needed(spread / 2, ci_width, max_chips) is None:
+        raise UserError(
+            f"ci_width = {ci_width:g} is out of reach: in a pilot of {PILOT} chips the accuracy spreads by "
+            f"{spread:.4f} (standard deviation over chips, these inputs), so {max_chips} chips, the stated "
+            f"maximum, do not give so narrow an interval; ask for a wider one or more chips"
+        )
+
+
+def _ranges(total: int, step: int, looks: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Ranges of chips, cut at every multiple of ``step`` and at every look."""
+    cuts = sorted({*range(step, total, step), *(n for n in looks if n < total), total})
+    first = 0
+    for cut in cuts:
+        yield first, cut - first
+        first = cut

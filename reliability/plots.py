@@ -1,0 +1,153 @@
+"""Figures for papers, from tables alone."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import NullLocator
+
+from reliability.figure import Curve
+from reliability.files import write_atomically
+from reliability.units import DAY, HOUR, MONTH, YEAR
+
+COLUMN_CM = 8.5
+"""Width of one column of a two-column paper."""
+
+# Okabe and Ito's colours, told apart with every common colour vision.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_TIMES = {0.0: "0\ns", 1.0: "1\ns", HOUR: "1\nh", DAY: "1\nday", MONTH: "1\nmonth", YEAR: "1\nyear"}
+_BAND = {"alpha": 0.2, "linewidth": 0}
+_CLEAN: dict[str, Any] = {"color": "0.3", "linewidth": 0.8, "linestyle": (0, (4, 2))}
+_STYLE = {
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 3.2,
+    "pdf.fonttype": 42,
+}
+
+
+def accuracy_curve(trials: pd.DataFrame, summary: pd.DataFrame, curve: Curve) -> Figure:
+    """Accuracy against one varied field, in one or two panels.
+
+    Above: for each curve the mean over chips and the range from the 5 % to the 95 % chip, with the digital
+    network as a dashed line. Below, where the digital network is known: its accuracy minus the mean, on
+    the same inputs, with the 95 % interval over chips and inputs.
+
+    Parameters
+    ----------
+    trials : DataFrame
+        From :func:`reliability.simulate`.
+    summary : DataFrame
+        From :func:`reliability.summarize`.
+    curve : Curve
+    """
+    import seaborn as sns
+
+    drops = summary[(summary["estimand"] == "drop") & (summary["varies"] == "chips and inputs")]
+    panels = 2 if len(drops) else 1
+    with sns.axes_style("ticks"), mpl.rc_context(_STYLE):
+        size = (COLUMN_CM / 2.54, (3.4 + 3.5 * panels) / 2.54)
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
+        hues = [None] if curve.hue is None else list(pd.unique(trials[curve.hue]))
+        for i, hue in enumerate(hues):
+            look = {"color": COLOURS[i % len(COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
+            _chips(axes[0], trials if hue is None else trials[trials[curve.hue] == hue], curve, look)
+            if panels == 2:
+                _drop(axes[1], drops if hue is None else drops[drops[curve.hue] == hue], curve, look)
+        metric = str(trials.attrs.get("metric", "top-1")).capitalize()
+        axes[0].set_ylabel(f"{metric} accuracy (%)")
+        clean = _reference(trials)
+        if clean is not None:
+            axes[0].axhline(100 * clean, **_CLEAN)
+        if panels == 2:
+            axes[1].set_ylabel("Drop (points)")
+            axes[1].axhline(0, **_CLEAN)
+        _x_axis(axes[-1], trials, curve)
+        _legend(figure, curve, hues, clean is not None, panels)
+        sns.despine(figure)
+    return figure
+
+
+def save(figure: Figure, paths: Sequence[Path]) -> None:
+    """Write a figure to each path; the file's ending names the format."""
+    for path in paths:
+        # Without a date equal figures are equal files.
+        stamp = {"CreationDate": None} if path.suffix == ".pdf" else {}
+        write_atomically(
+            path, lambda p, d=path, m=stamp: figure.savefig(p, format=d.suffix[1:], metadata=m, dpi=300)
+        )
+
+
+def _chips(axes: Axes, trials: pd.DataFrame, curve: Curve, look: dict[str, Any]) -> None:
+    chips = 100 * trials.groupby(curve.x)["accuracy"].quantile([0.05, 0.95]).unstack()
+    means = 100 * trials.groupby(curve.x)["accuracy"].mean()
+    axes.fill_between(means.index, chips[0.05], chips[0.95], color=look["color"], **_BAND)
+    axes.plot(means.index, means, **look)
+
+
+def _drop(axes: Axes, rows: pd.DataFrame, curve: Curve, look: dict[str, Any]) -> None:
+    rows = rows.sort_values(curve.x)
+    axes.fill_between(rows[curve.x], 100 * rows["low"], 100 * rows["high"], color=look["color"], **_BAND)
+    axes.plot(rows[curve.x], 100 * rows["value"], **look)
+
+
+def _reference(trials: pd.DataFrame) -> float | None:
+    """Accuracy of the digital network on the same inputs, where the table holds it."""
+    packed = trials.attrs.get("reference_bits")
+    if not isinstance(packed, str):
+        return None
+    right = np.frombuffer(base64.b64decode(packed), np.uint8)
+    return int(np.bitwise_count(right).sum()) / int(trials["inputs"].iloc[0])
+
+
+def _x_axis(axes: Axes, trials: pd.DataFrame, curve: Curve) -> None:
+    axes.set_xlabel(curve.label or curve.x)
+    if not curve.log_x:
+        return
+    values = np.sort(trials[curve.x].unique())
+    if values[0] > 0:
+        axes.set_xscale("log")
+    else:
+        axes.set_xscale("symlog", linthresh=values[values > 0].min(initial=1.0))
+    if curve.x == "time_s":
+        ticks = {t: text for t, text in _TIMES.items() if values[0] / 1.01 <= t <= values[-1] * 1.01}
+        axes.set_xticks(list(ticks), list(ticks.values()))
+        axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _legend(figure: Figure, curve: Curve, hues: list[Any], clean: bool, panels: int) -> None:
+    """One legend above the panels: what each colour, band and line is."""
+    entries: list[tuple[Any, str]] = []
+    for i, hue in enumerate(hues):
+        look = {"color": COLOURS[i % len(COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
+        entries.append((Line2D([], [], **look), "mean" if hue is None else f"{curve.hue} {hue}: mean"))
+    if clean:
+        entries.append((Line2D([], [], **_CLEAN), "digital network"))
+    where = "bands above" if panels == 2 else "bands"
+    entries.append((Patch(color="0.4", **_BAND), f"{where}: 5\N{EN DASH}95 % of chips"))
+    if panels == 2:
+        text = "bands below: 95 % interval of the mean drop,\nchips and inputs"
+        entries.append((Patch(color="0.4", **_BAND), text))
+    handles, labels = zip(*entries, strict=True)
+    figure.legend(
+        handles, labels, loc="outside upper left", frameon=False, handlelength=1.6, labelspacing=0.25
+    )

@@ -1,0 +1,254 @@
+"""A study in words: what it simulates, and what came out, on at most 100 columns."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reliability.datasets import Dataset
+from reliability.design import Study
+from reliability.network import Network
+from reliability.settings import describe_fields
+from reliability.simulation import Simulation
+from reliability.units import DAY, HOUR, MINUTE, MONTH, YEAR
+
+COLUMNS = 100
+_UNITS = ((YEAR, "year"), (MONTH, "month"), (DAY, "day"), (HOUR, "h"), (MINUTE, "min"), (1.0, "s"))
+
+
+def time_in_words(seconds: float) -> str:
+    """A time with the largest unit that it holds at least once."""
+    for length, unit in _UNITS:
+        if seconds >= length:
+            number = seconds / length
+            plural = "s" if unit in ("day", "month", "year") and not math.isclose(number, 1) else ""
+            return f"{number:.3g} {unit}{plural}"
+    return f"{seconds:.3g} s"
+
+
+def value_in_words(field: str, value: Any) -> str:
+    """A condition's value as the tables print it."""
+    if field == "time_s":
+        return time_in_words(float(value))
+    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def describe(study: Study, network: Network, dataset: Dataset, simulation: Simulation) -> str:
+    """What a study simulates and what it will cost, without running it."""
+    sweep = simulation.sweep
+    chips = study.max_chips if study.ci_width is not None else study.chips
+    right = simulation.reference.mean()
+    sums = sum(len(g.times) for g in sweep.groups)
+    products = simulation.products_per_input * len(dataset) * chips * sums
+    seconds = 2 * products / (0.7 * _product_rate() * simulation.threads)
+    trials = len(sweep.conditions) * chips
+    size = trials * (len(dataset) / 8 + 60)
+    many = f"up to {chips}" if study.ci_width is not None else f"{chips}"
+    lines = [
+        study.question,
+        "",
+        f"Network    {network.name}: {network.weights} weights; digital {study.metric} {right:.2%}",
+        f"           {network.about}",
+        f"Inputs     {len(dataset)} of {dataset.name} ({dataset.source})",
+        f"Chip       {study.chip.device.describe()}",
+        f"           tiles of {study.chip.tile.rows} rows; compensation {study.chip.compensation}; "
+        f"accumulated noise {study.chip.read_noise}",
+        f"Sweep      {len(sweep.conditions)} conditions:",
+    ]
+    for field in sweep.fields:
+        values = list(dict.fromkeys(value_in_words(field, c[field]) for c in sweep.conditions))
+        lines.append(f"           {field}: {', '.join(values)}")
+    lines += [
+        f"Chips      {many}, the same under every condition, seed {study.seed}",
+        f"Target     {_target(study, float(right))}",
+        f"Cost       {trials} trials, {products:.2g} multiply-adds; about {_duration(seconds)} on "
+        f"{simulation.threads} threads and {size / 1e6:.1f} MB, once the kernels are compiled",
+        "",
+        "Fields that --set can change, with their values here:",
+    ]
+    for path, value, allowed in describe_fields(study):
+        if path not in ("question",) and not path.startswith("figure."):
+            lines.append(f"  {path} = {_short(value)}    ({allowed})")
+    return "\n".join(_wrap(line) for line in lines)
+
+
+def summary_text(summary: pd.DataFrame, fields: list[str], clean: float | None) -> str:
+    """The summary as text: a row a condition, then paired differences and failure times.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        From :func:`reliability.summarize`.
+    fields : list of str
+        The condition fields.
+    clean : float, optional
+        Accuracy of the digital network on the same inputs.
+    """
+    conditions = summary[fields].drop_duplicates() if fields else pd.DataFrame(index=[0])
+    per_chip = summary[~summary["estimand"].str.startswith("failure_time")]
+    if fields:
+        conditions = per_chip[fields].drop_duplicates()
+    first = summary.iloc[0]
+    level = f"{first['level']:.0%}".replace("%", " %")
+    lines = [
+        f"{int(first['chips'])} chips, {int(first['inputs'])} inputs. Accuracy in %; brackets hold {level} "
+        f"intervals.",
+    ]
+    if clean is not None:
+        lines.append(f"Digital network on the same inputs: {100 * clean:.2f} %.")
+    header = ["mean", "over chips,", "over chips and", "std over", "5 % chip", "yield"]
+    below = ["", "these inputs", "inputs", "chips", "", ""]
+    target = per_chip.loc[per_chip["estimand"] == "yield", "target"]
+    if len(target):
+        below[5] = f">= {100 * target.iloc[0]:.2f} %"
+    rows = []
+    for _, condition in conditions.iterrows():
+        own = _select(per_chip, condition, fields)
+        rows.append([value_in_words(f, condition[f]) for f in fields] + _condition_cells(own))
+    lines += ["", *_table([[*fields, *header], [""] * len(fields) + below], rows)]
+    lines += _difference_lines(per_chip, fields)
+    lines += _failure_lines(summary, fields)
+    return "\n".join(lines)
+
+
+def _condition_cells(own: pd.DataFrame) -> list[str]:
+    def cell(estimand: str, varies: str | None = None, decimals: int = 2) -> tuple[str, str]:
+        rows = own[own["estimand"] == estimand]
+        if varies is not None:
+            rows = rows[rows["varies"] == varies]
+        if rows.empty:
+            return "", ""
+        row = rows.iloc[0]
+        value, low, high = (100 * row[name] for name in ("value", "low", "high"))
+        return f"{value:.{decimals}f}", f"[{low:.{decimals}f}, {high:.{decimals}f}]"
+
+    mean, over_chips = cell("mean", "chips, these inputs")
+    over_both = cell("mean", "chips and inputs")[1]
+    spread = cell("spread")[0]
+    quantile = cell("quantile_05")
+    made = cell("yield", decimals=1)
+    return [mean, over_chips, over_both, spread, f"{quantile[0]} {quantile[1]}", f"{made[0]} {made[1]}"]
+
+
+def _difference_lines(per_chip: pd.DataFrame, fields: list[str]) -> list[str]:
+    rows = per_chip[(per_chip["estimand"] == "difference") & (per_chip["varies"] == "chips and inputs")]
+    categorical = [f for f in fields if not pd.api.types.is_numeric_dtype(per_chip[f])]
+    rows = rows[rows["against"].map(lambda text: str(text).partition("=")[0] in categorical)]
+    if rows.empty:
+        return []
+    cells = []
+    for _, row in rows.iterrows():
+        where = [value_in_words(f, row[f]) for f in fields]
+        alone = per_chip[
+            (per_chip["estimand"] == "difference")
+            & (per_chip["varies"] != "chips and inputs")
+            & (per_chip["against"] == row["against"])
+        ]
+        alone = _select(alone, row, fields).iloc[0]
+        cells.append(
+            [
+                *where,
+                str(row["against"]),
+                f"{100 * row['value']:+.2f}",
+                *(f"[{100 * r['low']:+.2f}, {100 * r['high']:+.2f}]" for r in (alone, row)),
+            ]
+        )
+    head = [[*fields, "against", "points", "over chips,", "over chips and"]]
+    head += [[""] * (len(fields) + 2) + ["these inputs", "inputs"]]
+    return ["", "Paired differences of the mean, same chips and inputs:", "", *_table(head, cells)]
+
+
+def _failure_lines(summary: pd.DataFrame, fields: list[str]) -> list[str]:
+    rows = summary[summary["estimand"].str.startswith("failure_time")]
+    if rows.empty:
+        return []
+    others = [f for f in fields if f != "time_s"]
+    cells = []
+    for _, row in rows.iterrows():
+        share = "half of the chips" if row["estimand"].endswith("50") else "5 % of the chips"
+        cells.append(
+            [
+                *(value_in_words(f, row[f]) for f in others),
+                share,
+                _span(row["low"], row["high"]),
+            ]
+        )
+    head = [[*others, "time until", "has fallen below the target"]]
+    return [
+        "",
+        "First time below the target (known only between the times simulated):",
+        "",
+        *_table(head, cells),
+    ]
+
+
+def _span(low: float, high: float) -> str:
+    """Bounds of a failure time; infinity stands for later than the last time simulated."""
+    if math.isinf(low):
+        return "not at any time simulated"
+    if math.isinf(high):
+        return f"after {time_in_words(low)}" if low > 0 else "unknown"
+    return (
+        f"between {time_in_words(low)} and {time_in_words(high)}" if low > 0 else f"by {time_in_words(high)}"
+    )
+
+
+def _select(rows: pd.DataFrame, condition: pd.Series, fields: list[str]) -> pd.DataFrame:
+    for field in fields:
+        rows = rows[rows[field] == condition[field]]
+    return rows
+
+
+def _table(head: list[list[str]], rows: list[list[str]]) -> list[str]:
+    widths = [max(len(line[i]) for line in [*head, *rows]) for i in range(len(head[0]))]
+    gap = "  " if sum(widths) + 2 * (len(widths) - 1) <= COLUMNS else " "
+    return [
+        gap.join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in [*head, *rows]
+    ]
+
+
+def _target(study: Study, right: float) -> str:
+    if study.target is not None:
+        return f"accuracy of at least {study.target:.2%}"
+    return f"accuracy of at least {right - 0.01:.2%}, one point below the digital network"
+
+
+def _product_rate() -> float:
+    """Floating-point operations a second of one core in a small matrix product, measured now."""
+    import time
+
+    a = np.ones((384, 384), np.float32)
+    a @ a
+    start = time.perf_counter()
+    for _ in range(4):
+        a @ a
+    from reliability.simulation import available_cores
+
+    return 4 * 2 * 384**3 / (time.perf_counter() - start) / available_cores()
+
+
+def _duration(seconds: float) -> str:
+    return time_in_words(seconds) if seconds >= 1 else "a second"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _wrap(line: str) -> str:
+    if len(line) <= COLUMNS:
+        return line
+    indent = " " * (len(line) - len(line.lstrip())) if line.startswith(" ") else " " * 11
+    words, lines, current = line.split(" "), [], ""
+    for word in words:
+        if current and len(current) + 1 + len(word) > COLUMNS:
+            lines.append(current)
+            current = indent + word
+        else:
+            current = f"{current} {word}" if current or word == "" else word
+    return "\n".join([*lines, current])

@@ -1,0 +1,128 @@
+"""One study from description to folder: simulate, summarise, write, print."""
+
+from __future__ import annotations
+
+import base64
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from reliability.design import Study
+from reliability.montecarlo import run
+from reliability.results import Folder, fingerprint, provenance
+from reliability.statistics import summarize
+
+
+class Result(NamedTuple):
+    """A finished study."""
+
+    trials: pd.DataFrame
+    summary: pd.DataFrame
+    folder: Path
+
+
+def run_study(
+    name: str,
+    study: Study,
+    folder: Path,
+    *,
+    command: list[str] | None = None,
+    resume: bool = False,
+    threads: int | None = None,
+    quiet: bool = False,
+    start: float | None = None,
+) -> Result:
+    """Run a study and write its folder.
+
+    Parameters
+    ----------
+    name : str
+    study : Study
+    folder : Path
+        Output folder; see :mod:`reliability.results`.
+    command : list of str, optional
+        For the provenance.
+    resume : bool
+        Go on with the finished blocks that the folder holds.
+    threads : int, optional
+    quiet : bool
+        Print nothing but warnings.
+    start : float, optional
+        ``time.perf_counter()`` when the command began.
+
+    Raises
+    ------
+    UserError, RunError
+        See :func:`reliability.simulate` and :class:`reliability.results.Folder`.
+    """
+    from reliability import plots, report
+
+    start = time.perf_counter() if start is None else start
+    network, dataset = study.load()
+    simulation = study.simulation(network, dataset, threads)
+    settings = fingerprint(name, study, network, dataset)
+    store = Folder(folder, settings, resume=resume, warn=lambda text: print(text, file=sys.stderr))
+    trials = store.finished() if resume else None
+    if trials is None:
+        with _Bar(quiet) as bar:
+            trials = run(
+                simulation,
+                chips=study.chips if study.ci_width is None else None,
+                ci_width=study.ci_width,
+                max_chips=study.max_chips,
+                store=store,
+                progress=bar,
+            )
+    summary = summarize(trials, target=study.target)
+    if not quiet:
+        print(study.question, end="\n\n")
+        print(report.summary_text(summary, trials.attrs["conditions"], _clean(trials)))
+    store.write(
+        trials,
+        summary,
+        lambda paths: plots.save(plots.accuracy_curve(trials, summary, study.figure), paths),
+        provenance(command or [], settings, time.perf_counter() - start),
+    )
+    if not quiet:
+        print(f"\nFigure, tables and provenance are in {folder}")
+    return Result(trials, summary, folder)
+
+
+class _Bar:
+    """Progress on a terminal, and on a terminal only."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.hidden = quiet or not sys.stderr.isatty()
+        self.bar: Any = None
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def __call__(self, done: int, total: int, note: str) -> None:
+        if self.hidden:
+            return
+        if self.bar is None:
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=total, unit="chip", leave=False)
+        self.bar.set_postfix_str(note, refresh=False)
+        self.bar.update(done - self.bar.n)
+
+
+def _clean(trials: pd.DataFrame) -> float | None:
+    packed = trials.attrs.get("reference_bits")
+    if not isinstance(packed, str):
+        return None
+    right = np.frombuffer(base64.b64decode(packed), np.uint8)
+    return int(np.bitwise_count(right).sum()) / int(trials["inputs"].iloc[0])

@@ -1,0 +1,294 @@
+"""One sweep, ready to simulate any range of chips: from the description to blocks and the table."""
+
+from __future__ import annotations
+
+import base64
+import math
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numba
+import numpy as np
+import pandas as pd
+
+from reliability.chip import Chip, LayerChip
+from reliability.conditions import Sweep, expand
+from reliability.datasets import Dataset, check_labels, from_arrays
+from reliability.devices import ideal as ideal_device
+from reliability.errors import RunError
+from reliability.kernels.engine import run_chips
+from reliability.latents import Role, Supplied
+from reliability.metrics import Metric, as_metric
+from reliability.network import Linear, Network
+from reliability.plan import Compiled, compile_plan, mapped_network
+from reliability.settings import whole
+
+# Rounding of float32 products allows this much; more is a wrong mapping, not arithmetic.
+_IDEAL_TOLERANCE = 1e-5
+# Numba's simplest threading layer must not be entered twice at once.
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """What was observed on consecutive chips under all conditions of one group.
+
+    Attributes
+    ----------
+    bits : ndarray of uint8, shape (chips, times, variants, ceil(N / 8))
+        Right or wrong for each input, packed; empty where the metric is not right or wrong.
+    scores : ndarray of float64, shape (chips, times, variants)
+        Mean of the metric over the inputs.
+    checksums : ndarray of uint64, shape (chips, times, variants)
+        Of the logits.
+    """
+
+    bits: np.ndarray
+    scores: np.ndarray
+    checksums: np.ndarray
+
+
+class Simulation:
+    """A sweep over conditions, ready to simulate any range of chips.
+
+    Parameters
+    ----------
+    network : Network
+    dataset : Dataset, or pair of arrays (x, y)
+    chip : Chip
+    vary, time_s
+        See :func:`simulate`.
+    seed, role, metric, threads, latents
+        See :func:`simulate`.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        dataset: Dataset | tuple[Any, Any],
+        chip: Chip,
+        vary: Mapping[str, Sequence[Any]] | None = None,
+        *,
+        time_s: float = 0.0,
+        seed: int = 0,
+        role: Role = "certify",
+        metric: str | Metric | Callable = "top-1",
+        threads: int | None = None,
+        latents: Supplied | None = None,
+    ) -> None:
+        self.network, self.chip = network, chip
+        self.dataset = dataset if isinstance(dataset, Dataset) else from_arrays(*dataset)
+        self.inputs = network.prepare(self.dataset.x)
+        check_labels(self.dataset, network.classes)
+        self.labels = np.asarray(self.dataset.y)
+        self.metric = as_metric(metric)
+        self.sweep: Sweep = expand(chip, vary, time_s)
+        self.seed = whole("seed", seed, 0, 2**63 - 1)
+        self.threads = whole("threads", threads or available_cores(), 1, 4096)
+        self.latents = latents
+        self._options: dict[str, Any] = {"seed": self.seed, "role": role, "supplied": latents}
+        self._plans: dict[int, Compiled] = {}
+        self._workspaces: dict[int, Any] = {}
+        self.reference_logits = network.forward(self.inputs)
+        self.reference = self._outcomes_of(self.reference_logits)
+
+    @property
+    def block_chips(self) -> int:
+        """Chips of a block: a power of two from 4 to 256 that keeps it short and its arrays small."""
+        per_chip = max(len(g.times) * len(g.variants) for g in self.sweep.groups) * len(self.labels)
+        work = 2 * self.products_per_input * per_chip
+        size = per_chip * (4 * self.network.classes if self.metric.score else 1)
+        fitting = min(2e12 / work, 1e8 / size)
+        return 1 << int(np.clip(math.floor(math.log2(max(fitting, 1))), 2, 8))
+
+    @property
+    def products_per_input(self) -> int:
+        """Multiply-adds of one input."""
+        return sum(n.layer.weight.size for n in self.network.nodes if isinstance(n.layer, Linear))
+
+    def block(self, group: int, first: int, count: int) -> Block:
+        """Simulate chips ``first`` to ``first + count - 1`` under the conditions of one group."""
+        plan = self._plan(group)
+        shape = (count, len(plan.times), len(plan.variants))
+        ranks = np.empty((*shape, len(self.labels)), np.uint8)
+        checksums = np.zeros(shape, np.uint64)
+        wanted = (*shape, len(self.labels), self.network.classes) if self.metric.score else (1, 0, 0, 0, 0)
+        logits = np.empty(wanted, np.float32)
+        workers = min(self.threads, count)
+        with _one_at_a_time:
+            before = numba.get_num_threads()
+            numba.set_num_threads(min(workers, numba.config.NUMBA_NUM_THREADS))
+            try:
+                workspaces = self._workspaces[group]
+                run_chips(plan.arrays, workspaces, first, count, workers, ranks, checksums, logits)
+            finally:
+                numba.set_num_threads(before)
+        outcomes = self.metric.outcomes(ranks, logits, self.labels)
+        bits = np.packbits(outcomes, axis=-1) if outcomes.dtype == bool else np.empty((*shape, 0), np.uint8)
+        return Block(bits, outcomes.mean(axis=-1, dtype=np.float64), checksums)
+
+    def table(self, blocks: Sequence[Sequence[Block]], chips: int) -> pd.DataFrame:
+        """The trials table of blocks in the order of chips, one sequence a group."""
+        joined = [
+            Block(*(np.concatenate([getattr(b, name) for b in own]) for name in Block.__annotations__))
+            for own in blocks
+        ]
+        classes = [int(c) for c in np.unique(self.labels)] if self.metric.by_class else [None]
+        parts = []
+        for condition, place in zip(self.sweep.conditions, self.sweep.places, strict=True):
+            block = joined[place.group]
+            here = (slice(None), place.time, place.variant)
+            for own_class in classes:
+                of_class = {} if own_class is None else {"class": own_class}
+                parts.append(self._rows(condition | of_class, block, here, chips, own_class, place.group))
+        trials = pd.concat(parts, ignore_index=True)
+        trials.attrs = self._attributes()
+        return trials
+
+    def check_ideal(self) -> None:
+        """Compare the chip without effects with the digital network.
+
+        Raises
+        ------
+        RunError
+            If the largest difference of logits exceeds 1e-5 of the largest logit; names the layer.
+        """
+        x, y = self.inputs[:256], self.labels[:256]
+        for group in self.sweep.groups:
+            overrides = {k: replace(v, device=None) for k, v in group.chip.layers.items()}
+            chip = replace(group.chip, device=ideal_device(), layers=overrides, read_noise="frozen")
+            digital = mapped_network(self.network, chip).forward(x)
+            if _largest_difference(self._logits(chip, x, y), digital) <= _IDEAL_TOLERANCE:
+                continue
+            self._blame_layer(chip, x, y)
+
+    def _blame_layer(self, chip: Chip, x: np.ndarray, y: np.ndarray) -> None:
+        nodes = [node.name for node in self.network.nodes if isinstance(node.layer, Linear)]
+        worst, difference = "", 0.0
+        for position, name in enumerate(nodes):
+            own = chip.layer(name, position, len(nodes))
+            alone = replace(chip, layers={"*": LayerChip(analog=False), name: own})
+            digital = mapped_network(self.network, alone).forward(x)
+            found = _largest_difference(self._logits(alone, x, y), digital)
+            if found >= difference:
+                worst, difference = name, found
+        raise RunError(
+            f"layer {worst!r}: without any effect the chip's logits differ from the digital "
+            f"network's by {difference:.1e} of the largest logit; at most {_IDEAL_TOLERANCE:g} is rounding"
+        )
+
+    def check_effects(self, trials: pd.DataFrame) -> None:
+        """Refuse a sweep whose values change nothing.
+
+        Raises
+        ------
+        RunError
+            If for a varied field all logits are identical under all its values.
+        """
+        for field in self.sweep.fields:
+            others = [f for f in self.sweep.fields if f != field]
+            if trials[field].nunique() < 2:
+                continue
+            groups = trials.groupby([*others, "chip"], sort=False, observed=True)["checksum"]
+            if (groups.nunique() == 1).all():
+                values = ", ".join(str(v) for v in trials[field].unique())
+                raise RunError(
+                    f"sweeping {field} over {values} changed no logit of any chip: with "
+                    f"{self.chip.device.describe()} this field has no effect here"
+                )
+
+    def _plan(self, group: int) -> Compiled:
+        if group not in self._plans:
+            # Neighbouring blocks use the same group; the arrays of the others are let go.
+            self._workspaces.clear()
+            described = self.sweep.groups[group]
+            self._plans[group] = compile_plan(
+                self.network,
+                self.inputs,
+                self.labels,
+                described.chip,
+                times=described.times,
+                variants=described.variants,
+                **self._options,
+            )
+        if group not in self._workspaces:
+            self._workspaces.clear()
+            self._workspaces[group] = self._plans[group].workspaces(self.threads)
+        return self._plans[group]
+
+    def _logits(self, chip: Chip, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        plan = compile_plan(self.network, x, y, chip)
+        ranks = np.empty((1, 1, 1, len(x)), np.uint8)
+        logits = np.empty((*ranks.shape, self.network.classes), np.float32)
+        with _one_at_a_time:
+            run_chips(plan.arrays, plan.workspaces(1), 0, 1, 1, ranks, np.zeros((1, 1, 1), np.uint64), logits)
+        return logits[0, 0, 0]
+
+    def _outcomes_of(self, logits: np.ndarray) -> np.ndarray:
+        own = np.take_along_axis(logits, self.labels[:, None], axis=1)
+        classes = np.arange(logits.shape[1])
+        above = (logits > own) | ((logits == own) & (classes < self.labels[:, None]))
+        return self.metric.outcomes(above.sum(axis=1).astype(np.uint8), logits, self.labels)
+
+    def _rows(
+        self,
+        condition: dict[str, Any],
+        block: Block,
+        here: tuple,
+        chips: int,
+        own_class: int | None,
+        group: int,
+    ) -> pd.DataFrame:
+        bits, scores = block.bits[here], block.scores[here]
+        inputs = len(self.labels)
+        if own_class is not None:
+            mask = self.labels == own_class
+            right = np.unpackbits(bits, axis=-1, count=inputs).astype(bool)[:, mask]
+            bits, scores, inputs = np.packbits(right, axis=-1), right.mean(axis=-1), int(mask.sum())
+        columns: dict[str, Any] = dict(condition)
+        columns.setdefault("read_noise", self.sweep.groups[group].chip.read_noise)
+        columns |= {"chip": np.arange(chips), "inputs": np.full(chips, inputs)}
+        if bits.shape[-1]:
+            columns["correct"] = np.bitwise_count(bits).sum(axis=-1, dtype=np.int64)
+            columns["accuracy"] = columns["correct"] / inputs
+        else:
+            columns["accuracy"] = scores
+        columns["checksum"] = block.checksums[here]
+        if bits.shape[-1]:
+            columns["correct_bits"] = [row.tobytes() for row in bits]
+        return pd.DataFrame(columns, index=range(chips))
+
+    def _attributes(self) -> dict[str, Any]:
+        fields = list(self.sweep.fields) + (["class"] if self.metric.by_class else [])
+        attributes: dict[str, Any] = {
+            "conditions": fields,
+            "metric": self.metric.name,
+            "seed": self.seed,
+            "network": self.network.name,
+            "dataset": self.dataset.name,
+        }
+        if self.reference.dtype == bool:
+            attributes["reference_bits"] = _base64(self.reference)
+        if self.metric.by_class:
+            attributes["reference_bits"] = {
+                str(c): _base64(self.reference[self.labels == c]) for c in np.unique(self.labels)
+            }
+        return attributes
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _largest_difference(logits: np.ndarray, digital: np.ndarray) -> float:
+    return float(np.abs(logits - digital).max() / max(np.abs(digital).max(), 1e-30))
+
+
+def _base64(outcomes: np.ndarray) -> str:
+    return base64.b64encode(np.packbits(outcomes).tobytes()).decode()
