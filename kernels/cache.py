@@ -59,3 +59,8 @@ def compiled(**options) -> Callable[[Callable], Callable]:
         return dispatcher
 
     return decorate
+
+
+def is_cached(dispatcher) -> bool:
+    """Whether a function made by :func:`compiled` was compiled before, by this version, on this machine."""
+    return bool(dispatcher.signatures or dispatcher._cache._cache_file._load_index())

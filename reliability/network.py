@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from reliability.errors import UserError
+from reliability.files import write_atomically
 
 FORMAT = "reliability-network/1"
 INPUT = "input"
@@ -138,12 +139,20 @@ class Preprocessing:
     std: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
-        for name in ("mean", "std"):
-            object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
-        if len(self.mean) != len(self.std):
-            raise UserError("preprocessing needs as many means as standard deviations")
+        try:
+            object.__setattr__(self, "scale", float(self.scale))
+            for name in ("mean", "std"):
+                object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
+        except (TypeError, ValueError):
+            raise UserError(
+                "preprocessing needs a number for scale and lists of numbers for mean and std"
+            ) from None
+        if len(self.mean) != len(self.std) or not self.mean:
+            raise UserError("preprocessing needs as many means as standard deviations, at least one")
         if not np.isfinite([self.scale, *self.mean, *self.std]).all() or min(self.std) <= 0:
             raise UserError("preprocessing needs finite numbers and standard deviations above zero")
+        if self.scale == 0:
+            raise UserError("preprocessing with scale 0 makes all inputs equal")
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         """Preprocessed inputs, float32, shape of ``x`` (N, ...)."""
@@ -185,15 +194,28 @@ class Network:
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(self.nodes))
         object.__setattr__(self, "input_shape", tuple(int(n) for n in self.input_shape))
+        if not self.input_shape or min(self.input_shape) < 1:
+            raise UserError(f"network {self.name!r}: input_shape {self.input_shape} needs lengths above 0")
+        channels = len(self.preprocessing.mean)
+        if channels != 1 and (len(self.input_shape) != 3 or channels != self.input_shape[0]):
+            raise UserError(
+                f"network {self.name!r}: preprocessing for {channels} channels does not fit inputs of shape "
+                f"{self.input_shape}"
+            )
         shapes: dict[str, tuple[int, ...]] = {INPUT: self.input_shape}
         for node in self.nodes:
             if node.name in shapes:
                 raise UserError(f"network {self.name!r}: two nodes are named {node.name!r}")
             unknown = [name for name in node.inputs if name not in shapes]
-            if unknown or not node.inputs:
+            if unknown:
                 raise UserError(
-                    f"network {self.name!r}: node {node.name!r} takes {unknown or 'no input'}, "
+                    f"network {self.name!r}: node {node.name!r} takes {unknown[0]!r}, "
                     f"which no earlier node gives"
+                )
+            if len(node.inputs) != 1:
+                raise UserError(
+                    f"network {self.name!r}: node {node.name!r} ({node.layer.kind}) takes one input, "
+                    f"is given {len(node.inputs)}"
                 )
             for array_name, array in arrays_of(node.layer).items():
                 if not np.isfinite(array).all():
@@ -231,10 +253,13 @@ class Network:
             If the inputs' size does not fit the network, or an input is not finite.
         """
         x = np.asarray(x)
-        if x.ndim < 2 or int(np.prod(x.shape[1:])) != int(np.prod(self.input_shape)):
+        # Only a flat input is reshaped: pixels in another order of axes would be taken for others.
+        given = tuple(n for n in x.shape[1:] if n != 1)
+        wanted = tuple(n for n in self.input_shape if n != 1)
+        if x.dtype.kind not in "buif" or x.ndim < 2 or given not in (wanted, (int(np.prod(wanted)),)):
             raise UserError(
                 f"network {self.name!r} takes inputs of shape {self.input_shape}, "
-                f"the dataset has inputs of shape {x.shape[1:]}"
+                f"the dataset has inputs of shape {x.shape[1:]} ({x.dtype})"
             )
         x = self.preprocessing.apply(x.reshape(len(x), *self.input_shape))
         if not np.isfinite(x).all():
@@ -282,8 +307,15 @@ class Network:
             "nodes": graph,
         }
         text = json.dumps(description, indent=1).encode()
-        with open(path, "wb") as file:
-            np.savez_compressed(file, **arrays, network=np.frombuffer(text, np.uint8))
+        path = Path(path)
+        if not path.parent.is_dir():
+            raise UserError(f"folder {path.parent} for network file {path.name} does not exist")
+
+        def write(beside: Path) -> None:
+            with open(beside, "wb") as file:
+                np.savez_compressed(file, **arrays, network=np.frombuffer(text, np.uint8))
+
+        write_atomically(path, write)
 
 
 def arrays_of(layer: Layer) -> dict[str, np.ndarray]:
@@ -350,19 +382,23 @@ def _read(path: Path) -> Network:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
         if "network" not in arrays:
-            raise UserError(f"network file {path} has no entry 'network': it was not written by Network.save")
+            raise UserError("has no entry 'network': it was not written by Network.save")
         description = json.loads(arrays.pop("network").tobytes())
         if description["format"] != FORMAT:
-            raise UserError(f"network file {path}: format {description['format']!r}, known is {FORMAT!r}")
+            raise UserError(f"format {description['format']!r}, known is {FORMAT!r}")
         nodes = []
+        used: set[str] = set()
+        # Split at the last slash: a node's name may hold slashes, a field's does not.
+        split = {key: key.rpartition("/") for key in arrays}
         for entry in description["nodes"]:
             kind = LAYERS.get(entry["kind"])
             if kind is None:
-                raise UserError(f"network file {path}: layer kind {entry['kind']!r} is unknown")
-            # Split at the last slash: a node's name may hold slashes, a field's does not.
-            split = {key: key.rpartition("/") for key in arrays}
+                raise UserError(f"layer kind {entry['kind']!r} is unknown")
             own = {split[key][2]: a for key, a in arrays.items() if split[key][0] == entry["name"]}
+            used |= {key for key in arrays if split[key][0] == entry["name"]}
             nodes.append(Node(entry["name"], kind(**own, **entry["options"]), tuple(entry["inputs"])))
+        for key in arrays.keys() - used:
+            raise UserError(f"its entry {key!r} belongs to no node")
         return Network(
             tuple(nodes),
             tuple(description["input_shape"]),
@@ -370,8 +406,8 @@ def _read(path: Path) -> Network:
             description["name"],
             description["about"],
         )
-    except UserError:
-        raise
+    except UserError as error:
+        raise UserError(f"network file {path}: {error}") from None
     except FileNotFoundError:
         raise UserError(f"network file {path} does not exist") from None
     # A damaged archive raises any of these: zlib.error from its data, RuntimeError from its flags (encrypted,

@@ -13,7 +13,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 
 from reliability.figure import Curve
@@ -73,6 +72,9 @@ def accuracy_curve(trials: pd.DataFrame, summary: pd.DataFrame, curve: Curve) ->
             _chips(axes[0], trials if hue is None else trials[trials[curve.hue] == hue], curve, look)
             if panels == 2:
                 _drop(axes[1], drops if hue is None else drops[drops[curve.hue] == hue], curve, look)
+        _say(axes[0], "Mean; band: 5\N{EN DASH}95 % of chips")
+        if panels == 2:
+            _say(axes[1], "Mean drop; band: its 95 % interval (chips and inputs)")
         metric = str(trials.attrs.get("metric", "top-1")).capitalize()
         axes[0].set_ylabel(f"{metric} accuracy (%)")
         clean = _reference(trials)
@@ -82,7 +84,7 @@ def accuracy_curve(trials: pd.DataFrame, summary: pd.DataFrame, curve: Curve) ->
             axes[1].set_ylabel("Drop (points)")
             axes[1].axhline(0, **_CLEAN)
         _x_axis(axes[-1], trials, curve)
-        _legend(figure, curve, hues, clean is not None, panels)
+        _legend(figure, curve, hues, clean is not None)
         sns.despine(figure)
     return figure
 
@@ -110,6 +112,11 @@ def _drop(axes: Axes, rows: pd.DataFrame, curve: Curve, look: dict[str, Any]) ->
     axes.plot(rows[curve.x], 100 * rows["value"], **look)
 
 
+def _say(axes: Axes, text: str) -> None:
+    """What line and band of a panel are."""
+    axes.set_title(text, loc="left", fontsize=7, pad=3)
+
+
 def _reference(trials: pd.DataFrame) -> float | None:
     """Accuracy of the digital network on the same inputs, where the table holds it."""
     packed = trials.attrs.get("reference_bits")
@@ -134,20 +141,18 @@ def _x_axis(axes: Axes, trials: pd.DataFrame, curve: Curve) -> None:
         axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _legend(figure: Figure, curve: Curve, hues: list[Any], clean: bool, panels: int) -> None:
-    """One legend above the panels: what each colour, band and line is."""
-    entries: list[tuple[Any, str]] = []
+def _legend(figure: Figure, curve: Curve, hues: list[Any], clean: bool) -> None:
+    entries: list[tuple[Line2D, str]] = []
     for i, hue in enumerate(hues):
         look = {"color": COLOURS[i % len(COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
-        entries.append((Line2D([], [], **look), "mean" if hue is None else f"{curve.hue} {hue}: mean"))
+        entries.append((Line2D([], [], **look), "mean over chips" if hue is None else f"{curve.hue}: {hue}"))
     if clean:
         entries.append((Line2D([], [], **_CLEAN), "digital network"))
-    where = "bands above" if panels == 2 else "bands"
-    entries.append((Patch(color="0.4", **_BAND), f"{where}: 5\N{EN DASH}95 % of chips"))
-    if panels == 2:
-        text = "bands below: 95 % interval of the mean drop,\nchips and inputs"
-        entries.append((Patch(color="0.4", **_BAND), text))
     handles, labels = zip(*entries, strict=True)
-    figure.legend(
-        handles, labels, loc="outside upper left", frameon=False, handlelength=1.6, labelspacing=0.25
-    )
+    options: dict[str, Any] = {
+        "frameon": False,
+        "handlelength": 1.6,
+        "columnspacing": 1.2,
+        "labelspacing": 0.25,
+    }
+    figure.legend(handles, labels, loc="outside upper left", ncols=2, **options)

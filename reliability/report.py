@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import textwrap
+import time
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,12 @@ from reliability.datasets import Dataset
 from reliability.design import Study
 from reliability.network import Network
 from reliability.settings import describe_fields
-from reliability.simulation import Simulation
+from reliability.simulation import Simulation, available_cores
 from reliability.units import DAY, HOUR, MINUTE, MONTH, YEAR
 
 COLUMNS = 100
+# Drawing and reading one device once; a rough figure, for estimates of cost only.
+_SECONDS_A_CELL = 2e-9
 _UNITS = ((YEAR, "year"), (MONTH, "month"), (DAY, "day"), (HOUR, "h"), (MINUTE, "min"), (1.0, "s"))
 
 
@@ -43,7 +47,9 @@ def describe(study: Study, network: Network, dataset: Dataset, simulation: Simul
     right = simulation.reference.mean()
     sums = sum(len(g.times) for g in sweep.groups)
     products = simulation.products_per_input * len(dataset) * chips * sums
-    seconds = 2 * products / (0.7 * _product_rate() * simulation.threads)
+    cells = 2 * simulation.products_per_input * chips * sums
+    work = 2 * products / (0.8 * _product_rate()) + cells * _SECONDS_A_CELL
+    seconds = work / min(simulation.threads, available_cores())
     trials = len(sweep.conditions) * chips
     size = trials * (len(dataset) / 8 + 60)
     many = f"up to {chips}" if study.ci_width is not None else f"{chips}"
@@ -218,17 +224,15 @@ def _target(study: Study, right: float) -> str:
 
 
 def _product_rate() -> float:
-    """Floating-point operations a second of one core in a small matrix product, measured now."""
-    import time
-
-    a = np.ones((384, 384), np.float32)
+    """Floating-point operations a second of one core in a matrix product, measured now."""
+    a = np.ones((768, 768), np.float32)
     a @ a
-    start = time.perf_counter()
-    for _ in range(4):
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
         a @ a
-    from reliability.simulation import available_cores
-
-    return 4 * 2 * 384**3 / (time.perf_counter() - start) / available_cores()
+        seconds.append(time.perf_counter() - start)
+    return 2 * 768**3 / min(seconds) / available_cores()
 
 
 def _duration(seconds: float) -> str:
@@ -241,14 +245,5 @@ def _short(value: Any) -> str:
 
 
 def _wrap(line: str) -> str:
-    if len(line) <= COLUMNS:
-        return line
     indent = " " * (len(line) - len(line.lstrip())) if line.startswith(" ") else " " * 11
-    words, lines, current = line.split(" "), [], ""
-    for word in words:
-        if current and len(current) + 1 + len(word) > COLUMNS:
-            lines.append(current)
-            current = indent + word
-        else:
-            current = f"{current} {word}" if current or word == "" else word
-    return "\n".join([*lines, current])
+    return textwrap.fill(line, COLUMNS, subsequent_indent=indent, break_long_words=False) if line else ""

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from reliability.design import Study
+from reliability.kernels.cache import is_cached
+from reliability.kernels.engine import run_chips
 from reliability.montecarlo import run
 from reliability.results import Folder, fingerprint, provenance
 from reliability.statistics import summarize
@@ -69,6 +71,8 @@ def run_study(
     store = Folder(folder, settings, resume=resume, warn=lambda text: print(text, file=sys.stderr))
     trials = store.finished() if resume else None
     if trials is None:
+        if not quiet and not is_cached(run_chips):
+            print("compiling the kernels, once for this machine; about half a minute", file=sys.stderr)
         with _Bar(quiet) as bar:
             trials = run(
                 simulation,

@@ -133,12 +133,18 @@ def test_graph_mistakes_name_the_node():
         Network((fc, Node("fc", ReLU(), ("fc",))), (4,))
     with pytest.raises(UserError, match="two nodes are named 'input'"):
         Network((Node("input", Linear(W1)),), (4,))
-    with pytest.raises(UserError, match=r"node 'relu' takes \['fd'\]"):
+    with pytest.raises(UserError, match=r"node 'relu' takes 'fd'"):
         Network((fc, Node("relu", ReLU(), ("fd",))), (4,))
-    with pytest.raises(UserError, match=r"node 'relu' takes \['fc'\], which no earlier node gives"):
+    with pytest.raises(UserError, match=r"node 'relu' takes 'fc', which no earlier node gives"):
         Network((Node("relu", ReLU(), ("fc",)), fc), (4,))
-    with pytest.raises(UserError, match="takes no input"):
+    with pytest.raises(UserError, match="takes one input, is given 0"):
         Network((Node("fc", Linear(W1), ()),), (4,))
+    with pytest.raises(UserError, match="takes one input, is given 2"):
+        Network((fc, Node("relu", ReLU(), ("fc", "fc"))), (4,))
+    with pytest.raises(UserError, match="lengths above 0"):
+        Network((fc,), (-1, -4))
+    with pytest.raises(UserError, match="3 channels does not fit"):
+        Network((fc,), (4,), Preprocessing(mean=(0, 0, 0), std=(1, 1, 1)))
     with pytest.raises(UserError, match="must end in a vector of logits"):
         Network((Node("relu", ReLU()),), (2, 2))
     with pytest.raises(UserError, match="must end in a vector of logits"):
@@ -150,6 +156,8 @@ def test_inputs_that_do_not_fit_are_refused(network):
         network.prepare(np.zeros((5, 3)))
     with pytest.raises(UserError, match="takes inputs"):
         network.prepare(np.zeros(4))
+    with pytest.raises(UserError, match="takes inputs"):
+        network.prepare(np.array([["a", "b", "c", "d"]]))
     with pytest.raises(UserError, match="not finite"):
         network.prepare(np.full((1, 4), np.nan))
     assert network.prepare(np.zeros((5, 4))).shape == (5, 2, 2)
@@ -262,14 +270,14 @@ def test_pickles_are_refused_and_not_run(path, tmp_path):
     [
         (["format"], "reliability-network/9", "format 'reliability-network/9', known is"),
         (["nodes", 1, "kind"], "lstm", "layer kind 'lstm' is unknown"),
-        (["nodes", 1, "inputs"], ["nowhere"], "takes \\['nowhere'\\]"),
+        (["nodes", 1, "inputs"], ["nowhere"], "takes 'nowhere'"),
         (["nodes", 1, "options"], {"stride": 2}, "cannot be read"),
         (["nodes", 1, "name"], "other", "cannot be read"),
         (["nodes"], None, "cannot be read"),
         (["input_shape"], [3, 3], "4 inputs"),
         (["input_shape"], [float("inf")], "cannot be read"),
         (["preprocessing", "std"], [0], "above zero"),
-        (["preprocessing", "scale"], "x", "cannot be read"),
+        (["preprocessing", "scale"], "x", "a number for scale"),
     ],
 )
 def test_description_that_is_wrong_gets_one_sentence(path, keys, value, told):
