@@ -114,7 +114,8 @@ def summary_text(summary: pd.DataFrame, fields: list[str], clean: float | None) 
     for _, condition in conditions.iterrows():
         own = _select(per_chip, condition, fields)
         rows.append([value_in_words(f, condition[f]) for f in fields] + _condition_cells(own))
-    lines += ["", *_table([[*fields, *header], [""] * len(fields) + below], rows)]
+    lines += ["", *_table([[*fields, *header], [""] * len(fields) + below], rows, len(fields))]
+    lines += _floor_line(per_chip)
     lines += _difference_lines(per_chip, fields)
     lines += _failure_lines(summary, fields)
     return "\n".join(lines)
@@ -164,7 +165,12 @@ def _difference_lines(per_chip: pd.DataFrame, fields: list[str]) -> list[str]:
         )
     head = [[*fields, "against", "points", "over chips,", "over chips and"]]
     head += [[""] * (len(fields) + 2) + ["these inputs", "inputs"]]
-    return ["", "Paired differences of the mean, same chips and inputs:", "", *_table(head, cells)]
+    return [
+        "",
+        "Paired differences of the mean, same chips and inputs:",
+        "",
+        *_table(head, cells, len(fields)),
+    ]
 
 
 def _failure_lines(summary: pd.DataFrame, fields: list[str]) -> list[str]:
@@ -187,7 +193,7 @@ def _failure_lines(summary: pd.DataFrame, fields: list[str]) -> list[str]:
         "",
         "First time below the target (known only between the times simulated):",
         "",
-        *_table(head, cells),
+        *_table(head, cells, len(others)),
     ]
 
 
@@ -208,12 +214,39 @@ def _select(rows: pd.DataFrame, condition: pd.Series, fields: list[str]) -> pd.D
     return rows
 
 
-def _table(head: list[list[str]], rows: list[list[str]]) -> list[str]:
-    widths = [max(len(line[i]) for line in [*head, *rows]) for i in range(len(head[0]))]
-    gap = "  " if sum(widths) + 2 * (len(widths) - 1) <= COLUMNS else " "
+def _table(head: list[list[str]], rows: list[list[str]], keys: int) -> list[str]:
+    """Lines of a table; columns that do not fit go below, behind the first ``keys`` columns again."""
+    lines = [*head, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head[0]))]
+    for gap in ("  ", " "):
+        fitting = len(widths)
+        while fitting > keys + 1 and sum(widths[:fitting]) + len(gap) * (fitting - 1) > COLUMNS:
+            fitting -= 1
+        if fitting == len(widths):
+            break
+    text = [
+        gap.join(cell.ljust(width) for cell, width in zip(line, widths[:fitting], strict=False)).rstrip()
+        for line in lines
+    ]
+    if fitting == len(widths):
+        return text
+    head, rows = ([line[:keys] + line[fitting:] for line in part] for part in (head, rows))
+    return [*text, "", *_table(head, rows, keys)]
+
+
+def _floor_line(per_chip: pd.DataFrame) -> list[str]:
+    floors = per_chip.loc[per_chip["estimand"] == "mean", "input_floor"].dropna()
+    if floors.empty:
+        return []
+    low, high = (f"{100 * floor:.2f}" for floor in (floors.min(), floors.max()))
+    span = low if low == high else f"{low} to {high}"
     return [
-        gap.join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-        for line in [*head, *rows]
+        "",
+        _wrap(
+            f"Intervals over chips and inputs have a floor that the inputs set: with endlessly many chips "
+            f"they would still be {span} points wide.",
+            indent="",
+        ),
     ]
 
 
@@ -244,6 +277,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _wrap(line: str) -> str:
-    indent = " " * (len(line) - len(line.lstrip())) if line.startswith(" ") else " " * 11
+def _wrap(line: str, indent: str = " " * 11) -> str:
+    if line.startswith(" "):
+        indent = " " * (len(line) - len(line.lstrip()))
     return textwrap.fill(line, COLUMNS, subsequent_indent=indent, break_long_words=False) if line else ""

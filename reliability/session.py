@@ -83,9 +83,6 @@ def run_study(
                 progress=bar,
             )
     summary = summarize(trials, target=study.target)
-    if not quiet:
-        print(study.question, end="\n\n")
-        print(report.summary_text(summary, trials.attrs["conditions"], _clean(trials)))
     store.write(
         trials,
         summary,
@@ -93,6 +90,8 @@ def run_study(
         provenance(command or [], settings, time.perf_counter() - start),
     )
     if not quiet:
+        print(study.question, end="\n\n")
+        print(report.summary_text(summary, trials.attrs["conditions"], _clean(trials)))
         print(f"\nFigure, tables and provenance are in {folder}")
     return Result(trials, summary, folder)
 

@@ -84,6 +84,10 @@ def put(target: Any, path: str, value: Any, whole: str | None = None) -> Any:
     hint = typing.get_type_hints(type(target))[head]
     if rest and isinstance(current, MappingType):
         new = _put_entry(current, rest, value, get_args(hint)[1], place)
+    elif rest and current is None and Device in get_args(hint):
+        if rest != "law":
+            raise UserError(f"{place} has no law yet: set {place}.law first")
+        new = convert(Device, value, place)
     elif rest:
         new = put(_default_of(hint, place) if current is None else current, rest, value, place)
     else:
@@ -220,7 +224,7 @@ def _convert_device(value: Any, path: str) -> Device:
 
 def _default_of(hint: Any, path: str) -> Any:
     for option in get_args(hint):
-        if isinstance(option, type) and dataclasses.is_dataclass(option) and option is not Device:
+        if isinstance(option, type) and dataclasses.is_dataclass(option):
             return option()
     raise UserError(f"{path} has no value whose fields could be set")
 

@@ -87,7 +87,7 @@ class Simulation:
         self.metric = as_metric(metric)
         self.sweep: Sweep = expand(chip, vary, time_s)
         self.seed = whole("seed", seed, 0, 2**63 - 1)
-        self.threads = whole("threads", threads or available_cores(), 1, 4096)
+        self.threads = whole("threads", available_cores() if threads is None else threads, 1, 4096)
         self.latents = latents
         self._options: dict[str, Any] = {"seed": self.seed, "role": role, "supplied": latents}
         self._plans: dict[int, Compiled] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -59,6 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RunError as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # The reader of the printed summary has gone; the folder is written before anything is printed.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return 0
     except KeyboardInterrupt:
         print("interrupted; --resume goes on from the last finished block", file=sys.stderr)
         return 1
