@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,15 +21,31 @@ from reliability.kernels.latent import BLOCK, NORMAL, UNIFORM
 from reliability.kernels.law import address_of
 from reliability.kernels.simd import WIDTH
 from reliability.latents import Role, Supplied, key
-from reliability.network import INPUT, Flatten, Linear, Network, ReLU, Softmax
+from reliability.lowering import Graph
+from reliability.network import Linear, Network
+from reliability.packing import aligned, append, flat, pack_inputs, padded
 
 
 @dataclass(frozen=True, eq=False)
 class Compiled:
-    """A plan and the sizes of the workspace that it needs."""
+    """A plan, and what its workspaces need.
+
+    Attributes
+    ----------
+    arrays : layout.Plan
+    sizes : dict of str to int
+        Floats of each array of a workspace.
+    ones : tuple of int
+        Where the arena holds unit inputs.
+    times : tuple of float
+        Evaluation times, seconds.
+    variants : tuple of str
+        Compensations.
+    """
 
     arrays: layout.Plan
     sizes: dict[str, int]
+    ones: tuple[int, ...]
     times: tuple[float, ...]
     variants: tuple[str, ...]
 
@@ -38,16 +54,14 @@ class Compiled:
         arrays = {}
         for name, size in self.sizes.items():
             dtype = np.float64 if name == "readout" else np.float32
-            arrays[name] = _aligned(workers, max(size, 1), dtype)
+            arrays[name] = aligned(workers, max(size, 1), dtype)
         arrays["weights"][:, : self.arrays.weights.size] = self.arrays.weights
         # A layer whose bias is a row of devices reads a unit input behind each buffer's features.
-        for at in self.sizes_of_ones:
+        for at in self.ones:
             arrays["arena"][:, at : at + WIDTH] = 1
         shape = (workers, len(self.arrays.layers), len(self.variants))
         arrays["factors"] = np.ones(shape, np.float32)
         return layout.Workspace(**arrays)
-
-    sizes_of_ones: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,11 +89,10 @@ def _layers(network: Network, chip: Chip) -> dict[str, _AnalogLayer]:
 
 def mapped_network(network: Network, chip: Chip) -> Network:
     """The digital network with the weights that the mapping represents (clipped where it clips)."""
-    from dataclasses import replace
-
     nodes = []
+    layers = _layers(network, chip)
     for node in network.nodes:
-        found = _layers(network, chip).get(node.name)
+        found = layers.get(node.name)
         if found is not None and found.settings.analog:
             assert isinstance(node.layer, Linear)
             w_max = _weight_max(found)
@@ -142,12 +155,12 @@ def compile_plan(
     for layer in layers.values():
         builder.add_layer(layer)
     builder.check_supplied()
-    graph = _Graph(network, list(layers), len(variants))
+    graph = Graph(network, list(layers), len(variants))
     count = len(x)
     blocks = math.ceil(count / WIDTH)
     features = int(np.prod(network.input_shape))
     arrays = layout.Plan(
-        inputs=_pack(x.reshape(count, features), blocks),
+        inputs=pack_inputs(x.reshape(count, features), blocks),
         input_features=features + 1,
         count=count,
         labels=np.concatenate([labels, np.zeros(blocks * WIDTH - count)]).astype(np.int64),
@@ -156,11 +169,11 @@ def compile_plan(
         latents=np.array(builder.latents or [_no_latent()], layout.LATENT),
         operations=np.array(graph.operations, layout.OPERATION),
         buffers=np.array(graph.buffers, layout.BUFFER),
-        weights=_flat(builder.weights),
-        biases=_flat(builder.biases),
-        targets=_flat(builder.targets),
-        parameters=_flat(builder.parameters),
-        supplied=_flat(builder.supplied),
+        weights=flat(builder.weights),
+        biases=flat(builder.biases),
+        targets=flat(builder.targets),
+        parameters=flat(builder.parameters),
+        supplied=flat(builder.supplied),
         times=len(all_times),
         reference=reference,
         compensated=np.array([variant == "global" for variant in variants], np.int64),
@@ -176,7 +189,7 @@ def compile_plan(
         "noise": (max(layer.matrix.shape[0] for layer in layers.values()) + 4) * WIDTH,
         "readout": len(layers),
     }
-    return Compiled(arrays, sizes, tuple(times), tuple(variants), tuple(graph.ones))
+    return Compiled(arrays, sizes, tuple(graph.ones), tuple(times), tuple(variants))
 
 
 class _Builder:
@@ -209,8 +222,8 @@ class _Builder:
         record = dict.fromkeys(layout.LAYER.names or (), 0)
         record |= {"rows": rows, "columns": columns, "blocks": blocks, "analog": int(layer.settings.analog)}
         record["tile_rows"] = rows
-        record["weights_at"] = _append(self.weights, _padded(layer.matrix, blocks))
-        record["bias_at"] = -1 if layer.digital_bias is None else _append(self.biases, layer.digital_bias)
+        record["weights_at"] = append(self.weights, padded(layer.matrix, blocks))
+        record["bias_at"] = -1 if layer.digital_bias is None else append(self.biases, layer.digital_bias)
         record["variance_at"] = -1
         if layer.settings.analog:
             self._add_devices(layer, record, blocks)
@@ -223,7 +236,7 @@ class _Builder:
             record["tile_rows"] = min(tile.rows, record["rows"])
         w_max = _weight_max(layer)
         target = np.clip(layer.matrix.astype(np.float64) / w_max, -1, 1) * device.g_max_us
-        record["targets_at"] = _append(self.targets, _padded(target, blocks))
+        record["targets_at"] = append(self.targets, padded(target, blocks))
         record["scale"] = w_max / device.g_max_us
         record["program"] = address_of(device.program)
         record["conductance"] = address_of(device.conductance)
@@ -233,10 +246,10 @@ class _Builder:
         record["state_step"] = layout.COPIES * device.states * BLOCK if len(self.times) > 1 else 0
         self.state_size += layout.COPIES * device.states * BLOCK * (blocks if len(self.times) > 1 else 1)
         record["program_parameters"] = len(device.program_parameters())
-        record["program_parameters_at"] = _append(self.parameters, np.array(device.program_parameters()))
+        record["program_parameters_at"] = append(self.parameters, np.array(device.program_parameters()))
         per_time = [device.time_parameters(t, self.chip.frozen_below_s) for t in self.times]
         record["time_parameters"] = len(per_time[0])
-        record["time_parameters_at"] = _append(self.parameters, np.array(per_time).ravel())
+        record["time_parameters_at"] = append(self.parameters, np.array(per_time).ravel())
         record["program_latents"] = len(device.program_latents)
         record["program_latents_at"] = len(self.latents)
         for latent in device.program_latents:
@@ -279,7 +292,7 @@ class _Builder:
         chips = len(given)
         flat = np.zeros((chips, layout.COPIES, blocks * BLOCK), np.float32)
         flat[:, :, : columns * rows] = given.reshape(chips, layout.COPIES, -1)
-        at = _append(self.supplied, flat.ravel())
+        at = append(self.supplied, flat.ravel())
         self.latents.append((kind_number, *words, at, layout.COPIES * blocks * BLOCK))
 
     def check_supplied(self) -> None:
@@ -288,116 +301,5 @@ class _Builder:
                 raise UserError(f"the chip draws no latent {name[1]!r} in a layer {name[0]!r}")
 
 
-class _Graph:
-    """Lowers the network's graph to operations on buffers of activations."""
-
-    def __init__(self, network: Network, layer_names: list[str], variants: int) -> None:
-        self.network, self.layer_names, self.variants = network, layer_names, variants
-        self.operations: list[tuple] = []
-        self.buffers: list[tuple[int, int]] = []
-        self.ones: list[int] = []
-        self.size = 0
-        # Where each node's output stands: its buffer, and whether variants differ in it.
-        places: dict[str, tuple[int, bool]] = {INPUT: (layout.INPUTS, False)}
-        users: dict[str, int] = {}
-        for node in network.nodes:
-            for name in node.inputs:
-                users[name] = users.get(name, 0) + 1
-        fused: set[str] = set()
-        nodes = network.nodes
-        for position, node in enumerate(nodes):
-            source, varies = places[node.inputs[0]]
-            features = int(np.prod(network.shapes[node.name]))
-            if isinstance(node.layer, Linear):
-                layer = layer_names.index(node.name)
-                sums = self._buffer(features, varies)
-                self._operation(layout.PRODUCT, layer, source, sums, features, varies)
-                follower = nodes[position + 1] if position + 1 < len(nodes) else None
-                relu = (
-                    follower is not None
-                    and isinstance(follower.layer, ReLU)
-                    and follower.inputs == (node.name,)
-                    and users[node.name] == 1
-                )
-                result = self._buffer(features, True)
-                self._operation(layout.FINISH, layer, sums, result, features, True, relu)
-                places[node.name] = (result, True)
-                if relu and follower is not None:
-                    fused.add(follower.name)
-            elif isinstance(node.layer, ReLU) and node.name not in fused:
-                result = self._buffer(features, varies)
-                self._operation(layout.RELU, 0, source, result, features, varies)
-                places[node.name] = (result, varies)
-            elif isinstance(node.layer, Softmax) and node is not nodes[-1]:
-                raise UserError(f"node {node.name!r}: softmax can only end a network")
-            else:
-                # Flatten keeps the order of features, a last softmax keeps the order of classes.
-                assert isinstance(node.layer, Flatten | Softmax | ReLU)
-                places[node.name] = (source, varies)
-        if not self.operations or places[nodes[-1].name][0] != self.operations[-1][3]:
-            raise UserError(f"network {network.name!r} has no layer with weights before its logits")
-
-    def _buffer(self, features: int, varies: bool) -> int:
-        copies = self.variants if varies else 1
-        step = (features + 1) * WIDTH
-        self.buffers.append((self.size, step if varies else 0))
-        self.ones += [self.size + i * step + features * WIDTH for i in range(copies)]
-        self.size += copies * step
-        return len(self.buffers) - 1
-
-    def _operation(
-        self,
-        kind: int,
-        layer: int,
-        source: int,
-        target: int,
-        features: int,
-        varies: bool,
-        relu: bool = False,
-    ) -> None:
-        variants = self.variants if varies else 1
-        self.operations.append((kind, layer, source, target, features, variants, int(relu)))
-
-
 def _no_latent() -> tuple:
     return (NORMAL, 0, 0, -1, 0)
-
-
-def _append(arrays: list[np.ndarray], new: np.ndarray) -> int:
-    at = sum(a.size for a in arrays)
-    arrays.append(np.ravel(new).astype(np.float32))
-    return at
-
-
-def _flat(arrays: list[np.ndarray]) -> np.ndarray:
-    joined = np.concatenate(arrays) if arrays else np.zeros(0, np.float32)
-    aligned = _aligned(1, max(joined.size, 1), np.float32)[0]
-    aligned[: joined.size] = joined
-    return aligned
-
-
-def _padded(matrix: np.ndarray, blocks: int) -> np.ndarray:
-    flat = np.zeros(blocks * BLOCK, np.float32)
-    flat[: matrix.size] = matrix.ravel()
-    return flat
-
-
-def _pack(x: np.ndarray, blocks: int) -> np.ndarray:
-    """Inputs as blocks x features x WIDTH, flat, each with a last feature of ones."""
-    features = x.shape[1]
-    packed = _aligned(1, blocks * (features + 1) * WIDTH, np.float32)[0]
-    view = packed.reshape(blocks, features + 1, WIDTH)
-    for block in range(blocks):
-        part = x[block * WIDTH : (block + 1) * WIDTH]
-        view[block, :features, : len(part)] = part.T
-    view[:, features] = 1
-    return packed
-
-
-def _aligned(rows: int, size: int, dtype: type) -> np.ndarray:
-    """Zeros of shape (rows, size), each row starting on a cache line of its own."""
-    per_line = 64 // np.dtype(dtype).itemsize
-    step = -(-size // per_line) * per_line
-    raw = np.zeros(rows * step + per_line, dtype)
-    skip = (-raw.ctypes.data % 64) // np.dtype(dtype).itemsize
-    return raw[skip : skip + rows * step].reshape(rows, step)
