@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 import math
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from reliability.devices.device import Device
@@ -149,9 +149,12 @@ class Chip:
         resolved = LayerChip(True, self.device, self.tile, self.mapping)
         for pattern, own in self.layers.items():
             if self._names(pattern, name, position, count):
-                given = {"device": own.device, "tile": own.tile, "mapping": own.mapping}
-                changed = {key: value for key, value in given.items() if value is not None}
-                resolved = replace(resolved, analog=own.analog, **changed)
+                resolved = LayerChip(
+                    own.analog,
+                    own.device or resolved.device,
+                    own.tile or resolved.tile,
+                    own.mapping or resolved.mapping,
+                )
         return resolved
 
     def check_layers(self, names: list[str]) -> None:

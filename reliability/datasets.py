@@ -220,7 +220,7 @@ def _read_only(array: np.ndarray) -> np.ndarray:
 
 
 def _digits(name: str, folder: Path | None, split: str) -> Dataset:
-    from reliability import data
+    import reliability.data as data
 
     if folder is not None:
         raise UserError(f"dataset {name!r} is built in and takes no folder, was given {folder}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,8 @@ class Study:
     inputs : int, optional
         Use the first so many test inputs; all of them otherwise.
     seed : int
-    metric : str
+    metric : str or callable
+        As in :func:`reliability.simulate`.
     target : float, optional
         Accuracy that a chip must reach; default: one point below the digital network.
     """
@@ -62,7 +64,7 @@ class Study:
     max_chips: int = MAXIMUM
     inputs: int | None = None
     seed: int = 0
-    metric: str = "top-1"
+    metric: str | Callable = "top-1"
     target: float | None = None
 
     def __post_init__(self) -> None:
@@ -109,7 +111,7 @@ class Study:
 
 def study_folder() -> Path:
     """Folder of the studies that come with the package."""
-    from reliability import studies
+    import reliability.studies as studies
 
     return Path(studies.__file__).parent
 

@@ -312,8 +312,9 @@ class Network:
             raise UserError(f"folder {path.parent} for network file {path.name} does not exist")
 
         def write(beside: Path) -> None:
+            entries: dict[str, Any] = {**arrays, "network": np.frombuffer(text, np.uint8)}
             with open(beside, "wb") as file:
-                np.savez_compressed(file, **arrays, network=np.frombuffer(text, np.uint8))
+                np.savez_compressed(file, **entries)
 
         write_atomically(path, write)
 
@@ -366,7 +367,7 @@ def load_network(name: str | Path) -> Network:
     UserError
         If there is no such network or the file cannot be read as one.
     """
-    from reliability import data
+    import reliability.data as data
 
     path = Path(data.folder() / f"{str(name).replace('-', '_')}.npz")
     if str(name) not in data.NETWORKS:

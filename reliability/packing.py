@@ -46,6 +46,6 @@ def aligned(rows: int, size: int, dtype: type) -> np.ndarray:
     """Zeros of shape (rows, size), each row starting on a cache line of its own."""
     per_line = 64 // np.dtype(dtype).itemsize
     step = -(-size // per_line) * per_line
-    raw = np.zeros(rows * step + per_line, dtype)
+    raw: np.ndarray = np.zeros(rows * step + per_line, dtype)
     skip = (-raw.ctypes.data % 64) // np.dtype(dtype).itemsize
     return raw[skip : skip + rows * step].reshape(rows, step)

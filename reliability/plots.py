@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ COLUMN_CM = 8.5
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _TIMES = {0.0: "0\ns", 1.0: "1\ns", HOUR: "1\nh", DAY: "1\nday", MONTH: "1\nmonth", YEAR: "1\nyear"}
-_BAND = {"alpha": 0.2, "linewidth": 0}
+_BAND: dict[str, Any] = {"alpha": 0.2, "linewidth": 0}
 _CLEAN: dict[str, Any] = {"color": "0.3", "linewidth": 0.8, "linestyle": (0, (4, 2))}
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 8,
     "axes.labelsize": 8,
     "xtick.labelsize": 7.5,
@@ -68,7 +69,7 @@ def accuracy_curve(trials: pd.DataFrame, summary: pd.DataFrame, curve: Curve) ->
         axes = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
         hues = [None] if curve.hue is None else list(pd.unique(trials[curve.hue]))
         for i, hue in enumerate(hues):
-            look = {"color": COLOURS[i % len(COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
+            look = _look(i)
             _chips(axes[0], trials if hue is None else trials[trials[curve.hue] == hue], curve, look)
             if panels == 2:
                 _drop(axes[1], drops if hue is None else drops[drops[curve.hue] == hue], curve, look)
@@ -93,10 +94,10 @@ def save(figure: Figure, paths: Sequence[Path]) -> None:
     """Write a figure to each path; the file's ending names the format."""
     for path in paths:
         # Without a date equal figures are equal files.
-        stamp = {"CreationDate": None} if path.suffix == ".pdf" else {}
-        write_atomically(
-            path, lambda p, d=path, m=stamp: figure.savefig(p, format=d.suffix[1:], metadata=m, dpi=300)
-        )
+        options: dict[str, Any] = {"format": path.suffix[1:], "dpi": 300}
+        if path.suffix == ".pdf":
+            options["metadata"] = {"CreationDate": None}
+        write_atomically(path, partial(figure.savefig, **options))
 
 
 def _chips(axes: Axes, trials: pd.DataFrame, curve: Curve, look: dict[str, Any]) -> None:
@@ -110,6 +111,10 @@ def _drop(axes: Axes, rows: pd.DataFrame, curve: Curve, look: dict[str, Any]) ->
     rows = rows.sort_values(curve.x)
     axes.fill_between(rows[curve.x], 100 * rows["low"], 100 * rows["high"], color=look["color"], **_BAND)
     axes.plot(rows[curve.x], 100 * rows["value"], **look)
+
+
+def _look(i: int) -> dict[str, Any]:
+    return {"color": COLOURS[i % len(COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
 
 
 def _say(axes: Axes, text: str) -> None:
@@ -144,8 +149,9 @@ def _x_axis(axes: Axes, trials: pd.DataFrame, curve: Curve) -> None:
 def _legend(figure: Figure, curve: Curve, hues: list[Any], clean: bool) -> None:
     entries: list[tuple[Line2D, str]] = []
     for i, hue in enumerate(hues):
-        look = {"color": COLOURS[i % len(COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
-        entries.append((Line2D([], [], **look), "mean over chips" if hue is None else f"{curve.hue}: {hue}"))
+        entries.append(
+            (Line2D([], [], **_look(i)), "mean over chips" if hue is None else f"{curve.hue}: {hue}")
+        )
     if clean:
         entries.append((Line2D([], [], **_CLEAN), "digital network"))
     handles, labels = zip(*entries, strict=True)

@@ -34,6 +34,7 @@ from reliability.simulation import Block
 SETTINGS = "settings.json"
 TRIALS = "trials.parquet"
 SUMMARY = "summary.csv"
+FAILURES = "failure_times.csv"
 PROVENANCE = "provenance.json"
 _BLOCKS = "blocks"
 _PACKAGES = ("numba", "llvmlite", "numpy", "pandas", "pyarrow", "scipy", "seaborn", "matplotlib")
@@ -119,9 +120,9 @@ class Folder:
         path = self._block(group, first, count)
         seal = path.with_suffix(".sha256")
         seal.unlink(missing_ok=True)
-        write_atomically(path, lambda p: p.write_bytes(content) and None)
+        write_atomically(path, lambda p: p.write_bytes(content))
         digest = hashlib.sha256(content).hexdigest()
-        write_atomically(seal, lambda p: p.write_text(digest) and None)
+        write_atomically(seal, lambda p: p.write_text(digest))
 
     def finished(self) -> pd.DataFrame | None:
         """The trials table of a finished run, or None if there is none or it was altered."""
@@ -138,15 +139,19 @@ class Folder:
         self,
         trials: pd.DataFrame,
         summary: pd.DataFrame,
+        failures: pd.DataFrame | None,
         draw: Callable[[list[Path]], None],
         provenance: dict[str, Any],
     ) -> None:
         """Write the tables, the figure and the provenance, then remove the blocks.
 
+        ``failures``, the fraction of chips that have failed by each time, only where time is swept;
         ``draw`` takes the paths of the figures and writes them.
         """
         write_atomically(self.path / TRIALS, lambda p: trials.to_parquet(p, index=False))
         write_atomically(self.path / SUMMARY, lambda p: summary.to_csv(p, index=False))
+        if failures is not None:
+            write_atomically(self.path / FAILURES, lambda p: failures.to_csv(p, index=False))
         draw([self.path / "figure.pdf", self.path / "figure.png"])
         provenance = provenance | {"trials_sha256": sha256_of(self.path / TRIALS)}
         _write_json(self.path / PROVENANCE, provenance)
@@ -169,7 +174,7 @@ class Folder:
 
     def _clear(self) -> None:
         shutil.rmtree(self.path / _BLOCKS, ignore_errors=True)
-        for name in (PROVENANCE, TRIALS, SUMMARY, "figure.pdf", "figure.png"):
+        for name in (PROVENANCE, TRIALS, SUMMARY, FAILURES, "figure.pdf", "figure.png"):
             (self.path / name).unlink(missing_ok=True)
 
 
@@ -231,7 +236,7 @@ def _first_difference(found: Any, wanted: Any, path: str = "") -> str | None:
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     text = json.dumps(content, indent=1) + "\n"
-    write_atomically(path, lambda p: p.write_text(text) and None)
+    write_atomically(path, lambda p: p.write_text(text))
 
 
 def _git_revision() -> str | None:

@@ -17,7 +17,7 @@ from reliability.kernels.cache import is_cached
 from reliability.kernels.engine import run_chips
 from reliability.montecarlo import run
 from reliability.results import Folder, fingerprint, provenance
-from reliability.statistics import summarize
+from reliability.statistics import failure_table, summarize
 
 
 class Result(NamedTuple):
@@ -86,6 +86,7 @@ def run_study(
     store.write(
         trials,
         summary,
+        _failures(trials, study.target),
         lambda paths: plots.save(plots.accuracy_curve(trials, summary, study.figure), paths),
         provenance(command or [], settings, time.perf_counter() - start),
     )
@@ -121,6 +122,13 @@ class _Bar:
             self.bar = tqdm(total=total, unit="chip", leave=False)
         self.bar.set_postfix_str(note, refresh=False)
         self.bar.update(done - self.bar.n)
+
+
+def _failures(trials: pd.DataFrame, target: float | None) -> pd.DataFrame | None:
+    """Fraction of chips that have failed by each time, where the sweep has several times."""
+    if "time_s" not in trials.attrs["conditions"] or trials["time_s"].nunique() < 2:
+        return None
+    return failure_table(trials, target) if "correct" in trials else None
 
 
 def _clean(trials: pd.DataFrame) -> float | None:

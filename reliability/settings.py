@@ -8,13 +8,15 @@ the field's type. Unknown fields and wrong values give one sentence with what is
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import inspect
 import numbers
 import tomllib
 import types
 import typing
 from collections.abc import Mapping as MappingType
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, cast, get_args, get_origin
 
 from reliability.chip import Chip, LayerChip, ideal
 from reliability.devices import LAWS, Device, load_device
@@ -92,7 +94,7 @@ def put(target: Any, path: str, value: Any, whole: str | None = None) -> Any:
         new = put(_default_of(hint, place) if current is None else current, rest, value, place)
     else:
         new = convert(hint, value, place)
-    return dataclasses.replace(target, **{head: new})
+    return dataclasses.replace(cast(Any, target), **{head: new})
 
 
 def get(target: Any, path: str) -> Any:
@@ -116,11 +118,11 @@ def convert(hint: Any, value: Any, path: str) -> Any:
     if isinstance(hint, type) and issubclass(hint, Device):
         return _convert_device(value, path)
     if dataclasses.is_dataclass(hint):
-        if isinstance(value, hint):
+        if isinstance(value, cast(type, hint)):
             return value
         if not isinstance(value, MappingType):
             raise UserError(f"{path} = {value!r} must be a table of fields")
-        made: Any = hint()
+        made: Any = cast(type, hint)()
         for key, entry in value.items():
             made = put(made, f'"{key}"' if "." in key else key, entry, path)
         return made
@@ -179,7 +181,9 @@ def _put_entry(entries: MappingType, path: str, value: Any, hint: Any, whole: st
         return {**entries, path.strip('"'): convert(hint, value, f"{whole}.{path}")}
     name, rest = _split(path)
     place = f"{whole}.{name}"
-    new = put(entries.get(name, hint()), rest, value, place) if rest else convert(hint, value, place)
+    new = (
+        put(entries.get(name, cast(Any, hint)()), rest, value, place) if rest else convert(hint, value, place)
+    )
     return {**entries, name: new}
 
 
@@ -225,7 +229,7 @@ def _convert_device(value: Any, path: str) -> Device:
 def _default_of(hint: Any, path: str) -> Any:
     for option in get_args(hint):
         if isinstance(option, type) and dataclasses.is_dataclass(option):
-            return option()
+            return cast(Any, option)()
     raise UserError(f"{path} has no value whose fields could be set")
 
 
@@ -268,4 +272,6 @@ def as_table(target: Any) -> Any:
         return {str(key): as_table(value) for key, value in target.items()}
     if isinstance(target, list | tuple):
         return [as_table(value) for value in target]
+    if callable(target):
+        return f"{target.__name__} {hashlib.sha256(inspect.getsource(target).encode()).hexdigest()}"
     return target

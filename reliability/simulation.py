@@ -13,6 +13,7 @@ from typing import Any
 import numba
 import numpy as np
 import pandas as pd
+from numba.core import config
 
 from reliability.chip import Chip, LayerChip
 from reliability.conditions import Sweep, expand
@@ -120,7 +121,7 @@ class Simulation:
         workers = min(self.threads, count)
         with _one_at_a_time:
             before = numba.get_num_threads()
-            numba.set_num_threads(min(workers, numba.config.NUMBA_NUM_THREADS))
+            numba.set_num_threads(min(workers, config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
             try:
                 workspaces = self._workspaces[group]
                 run_chips(plan.arrays, workspaces, first, count, workers, ranks, checksums, logits)

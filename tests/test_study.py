@@ -18,7 +18,15 @@ from reliability.network import mlp
 from reliability.study import main
 
 QUICK = ["--chips", "8", "--inputs", "60", "--set", "vary.time_s=[1, 3600]"]
-FILES = {"trials.parquet", "summary.csv", "figure.pdf", "figure.png", "provenance.json", "settings.json"}
+FILES = {
+    "trials.parquet",
+    "summary.csv",
+    "figure.pdf",
+    "figure.png",
+    "provenance.json",
+    "settings.json",
+    "failure_times.csv",
+}
 
 
 def run_quick(folder: Path, *more: str) -> int:

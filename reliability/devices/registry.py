@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from reliability.devices.device import Device
@@ -11,7 +12,7 @@ from reliability.devices.pcm import PCM
 from reliability.errors import UserError
 from reliability.pyfile import load_object
 
-LAWS: dict[str, type[Device]] = {law.law: law for law in (Ideal, Gaussian, PCM)}
+LAWS: dict[str, Callable[[], Device]] = {law.law: law for law in (Ideal, Gaussian, PCM)}
 
 
 def load_device(name: str) -> Device:
@@ -32,4 +33,4 @@ def load_device(name: str) -> Device:
         return LAWS[name]()
     if not name.endswith(".py"):
         raise UserError(f"there is no device law {name!r}: known are {', '.join(LAWS)}, or a file FILE.py")
-    return load_object(Path(name), "device", Device)
+    return load_object(Path(name), "device", Device)  # type: ignore[type-abstract]
