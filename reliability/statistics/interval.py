@@ -1,0 +1,31 @@
+"""An interval, the bounds it lives within, and the check that every level of confidence passes."""
+
+import math
+from typing import NamedTuple
+
+from reliability.errors import UserError
+
+FRACTION = (0.0, 1.0)
+"""Bounds of right/wrong outcomes and of accuracies."""
+DIFFERENCE = (-1.0, 1.0)
+"""Bounds of the difference of two fractions."""
+REAL = (-math.inf, math.inf)
+"""Bounds of a metric of which nothing is known."""
+
+
+class Interval(NamedTuple):
+    """The two ends of a confidence interval, in the unit of what it estimates."""
+
+    low: float
+    high: float
+
+    @property
+    def width(self) -> float:
+        """The full width, high minus low."""
+        return self.high - self.low
+
+
+def check_level(level: float) -> None:
+    """Raise a `UserError` unless the level of confidence lies strictly between 0 and 1."""
+    if not 0.0 < level < 1.0:
+        raise UserError(f"The level of confidence holds {level}; it must lie between 0 and 1, such as 0.95.")
