@@ -8,6 +8,7 @@ result depends on nothing but the description and the seed.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -22,10 +23,19 @@ from reliability.metrics import Metric
 from reliability.network import Network
 from reliability.settings import whole
 from reliability.simulation import Block, Simulation
-from reliability.statistics.sequential import FIRST_LOOK, chips_needed, confidence_sequence, look_counts
+from reliability.statistics.sequential import (
+    FIRST_LOOK,
+    chips_needed,
+    confidence_sequence,
+    look_counts,
+    narrowest_width,
+)
 
 PILOT = 32
 """Chips tried before a run that must reach a wanted interval."""
+
+# The true spread is rarely below this share of the pilot's.
+_PILOT_LOW = 0.75
 
 MAXIMUM = 20_000
 """Chips that such a run may use, unless it is told otherwise."""
@@ -178,6 +188,8 @@ def run(
         if ci_width is not None and done in looks and widest < ci_width:
             break
     trials = simulation.table(blocks, done)
+    if ci_width is not None:
+        trials.attrs |= {"ci_width": float(ci_width), "widest": widest}
     simulation.check_effects(trials)
     return trials
 
@@ -186,26 +198,38 @@ def widest_interval(blocks: Sequence[Sequence[Block]], chips: int) -> float:
     """Full width of the widest confidence sequence of a condition's mean over the chips so far."""
     widest = 0.0
     for own in blocks:
-        scores = np.concatenate([block.scores for block in own])
-        spread = scores.std(axis=0, ddof=1)
-        for mean, sd in zip(scores.mean(axis=0).ravel(), spread.ravel(), strict=True):
-            low, high = confidence_sequence(chips, float(mean), float(sd))
-            widest = max(widest, high - low)
+        scores = np.concatenate([block.scores for block in own]).reshape(chips, -1)
+        checksums = np.concatenate([block.checksums for block in own]).reshape(chips, -1)
+        for score, checksum in zip(scores.T, checksums.T, strict=True):
+            # Chips with the same logits to the last bit are one chip: nothing varies in this condition.
+            if (checksum != checksum[0]).any():
+                interval = confidence_sequence(chips, float(score.mean()), float(score.std(ddof=1)))
+                widest = max(widest, interval.width)
     return widest
 
 
 def check_reachable(simulation: Simulation, ci_width: float, max_chips: int) -> None:
-    """Raise :class:`UserError` if a pilot of a few chips puts the wanted interval out of reach."""
+    """Say before running whether a pilot of a few chips puts the wanted interval out of reach.
+
+    Raises
+    ------
+    UserError
+        If even a spread well below the pilot's needs more chips than allowed; a warning is given if
+        the pilot's own spread does.
+    """
     spread = 0.0
     for group in range(len(simulation.sweep.groups)):
-        spread = max(spread, simulation.block(group, 0, PILOT).scores.std(axis=0, ddof=1).max())
-    # The spread of the pilot is itself uncertain; refuse only what even half of it cannot reach.
-    if spread > 0 and chips_needed(spread / 2, ci_width, max_chips) is None:
-        raise UserError(
-            f"ci_width = {ci_width:g} is out of reach: in a pilot of {PILOT} chips the accuracy spreads by "
-            f"{spread:.4f} (standard deviation over chips, these inputs), so {max_chips} chips, the stated "
-            f"maximum, do not give so narrow an interval; ask for a wider one or more chips"
-        )
+        spread = max(spread, float(simulation.block(group, 0, PILOT).scores.std(axis=0, ddof=1).max()))
+    if spread == 0 or chips_needed(spread, ci_width, max_chips) is not None:
+        return
+    told = (
+        f"out of reach: in a pilot of {PILOT} chips the accuracy spreads by {spread:.4f} (standard deviation "
+        f"over chips, these inputs), so that {max_chips} chips, the stated maximum, give an interval about "
+        f"{narrowest_width(spread, max_chips):.2g} wide"
+    )
+    if chips_needed(_PILOT_LOW * spread, ci_width, max_chips) is None:
+        raise UserError(f"ci_width = {ci_width:g} is {told}; ask for a wider one or allow more chips")
+    warnings.warn(f"ci_width = {ci_width:g} is probably {told}", stacklevel=2)
 
 
 def _ranges(total: int, step: int, looks: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -81,7 +81,13 @@ def describe(study: Study, network: Network, dataset: Dataset, simulation: Simul
     return "\n".join(_wrap(line) for line in lines)
 
 
-def summary_text(summary: pd.DataFrame, fields: list[str], clean: float | None) -> str:
+def summary_text(
+    summary: pd.DataFrame,
+    fields: list[str],
+    clean: float | None,
+    ci_width: float | None = None,
+    widest: float | None = None,
+) -> str:
     """The summary as text: a row a condition, then paired differences and failure times.
 
     Parameters
@@ -92,6 +98,8 @@ def summary_text(summary: pd.DataFrame, fields: list[str], clean: float | None) 
         The condition fields.
     clean : float, optional
         Accuracy of the digital network on the same inputs.
+    ci_width, widest : float, optional
+        The width asked for, and that of the widest interval over chips when the run stopped.
     """
     conditions = summary[fields].drop_duplicates() if fields else pd.DataFrame(index=[0])
     per_chip = summary[~summary["estimand"].str.startswith("failure_time")]
@@ -105,6 +113,12 @@ def summary_text(summary: pd.DataFrame, fields: list[str], clean: float | None) 
     ]
     if clean is not None:
         lines.append(f"Digital network on the same inputs: {100 * clean:.2f} %.")
+    if ci_width is not None and widest is not None:
+        reached = "reached" if widest < ci_width else "NOT reached within the most chips allowed"
+        lines.append(
+            f"Asked for intervals over chips below {100 * ci_width:g} points: {reached}, the widest has "
+            f"{100 * widest:.3g}."
+        )
     header = ["mean", "over chips,", "over chips and", "std over", "5 % chip", "yield"]
     below = ["", "these inputs", "inputs", "chips", "", ""]
     target = per_chip.loc[per_chip["estimand"] == "yield", "target"]

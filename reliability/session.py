@@ -92,7 +92,8 @@ def run_study(
     )
     if not quiet:
         print(study.question, end="\n\n")
-        print(report.summary_text(summary, trials.attrs["conditions"], _clean(trials)))
+        asked = {name: trials.attrs.get(name) for name in ("ci_width", "widest")}
+        print(report.summary_text(summary, trials.attrs["conditions"], _clean(trials), **asked))
         print(f"\nFigure, tables and provenance are in {folder}")
     return Result(trials, summary, folder)
 

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,21 +53,27 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, 1 for a failed run, 2 for the user's mistake."""
     arguments = parser().parse_args(argv)
-    try:
-        return _run(arguments, list(sys.argv if argv is None else ["reliability.study", *argv]))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except RunError as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        # The reader of the printed summary has gone; the folder is written before anything is printed.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        return 0
-    except KeyboardInterrupt:
-        print("interrupted; --resume goes on from the last finished block", file=sys.stderr)
-        return 1
+    with warnings.catch_warnings():
+        warnings.showwarning = _note
+        try:
+            return _run(arguments, list(sys.argv if argv is None else ["reliability.study", *argv]))
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        except RunError as error:
+            print(f"failed: {error}", file=sys.stderr)
+            return 1
+        except BrokenPipeError:
+            # The reader of the printed summary has gone; the folder is written before anything is printed.
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+            return 0
+        except KeyboardInterrupt:
+            print("interrupted; --resume goes on from the last finished block", file=sys.stderr)
+            return 1
+
+
+def _note(message: Warning | str, *_: object) -> None:
+    print(f"note: {message}", file=sys.stderr)
 
 
 def _run(arguments: argparse.Namespace, command: list[str]) -> int:

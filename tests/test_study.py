@@ -135,7 +135,12 @@ def test_ci_width_stops_at_a_fixed_count_and_says_the_floor(tmp_path, capsys):
     out = capsys.readouterr().out
     trials = pd.read_parquet(tmp_path / "out" / "trials.parquet")
     assert trials["chip"].nunique() == 100, "the first look is enough for so wide an interval"
-    assert "floor" in out
+    assert "Asked for intervals over chips below 1 points: reached" in out
+    assert "floor that the inputs set" in out
+    summary = pd.read_csv(tmp_path / "out" / "summary.csv")
+    means = summary[(summary["estimand"] == "mean") & (summary["varies"] == "chips, these inputs")]
+    assert means["method"].str.startswith("asymptotic confidence sequence").all()
+    assert (means["high"] - means["low"] < 0.01).all()
 
 
 def test_ci_width_out_of_reach_is_said_before_running(tmp_path, capsys):

@@ -30,6 +30,7 @@ from reliability.statistics.lifetime import (
 )
 from reliability.statistics.order import quantile_interval
 from reliability.statistics.outcomes import Outcomes
+from reliability.statistics.sequential import confidence_sequence
 from reliability.statistics.spread import spread_interval
 
 CHIPS = "chips, these inputs"
@@ -55,6 +56,8 @@ def summarize(trials: pd.DataFrame, target: float | None = None, level: float = 
         One row a trial: the condition fields named in ``trials.attrs["conditions"]``, ``chip``, ``inputs``,
         ``accuracy`` and, for right/wrong metrics, ``correct`` and ``correct_bits`` (`numpy.packbits` of the
         outcomes); ``trials.attrs["reference_bits"]``, base64, are those of the digital network.
+        Where ``trials.attrs["ci_width"]`` says that the number of chips was chosen by looking at the
+        intervals, means over chips come with a confidence sequence.
     target : float, optional
         Accuracy that a chip must reach. Without it the accuracy of the digital network less 0.01; without
         the digital network's outcomes either, the rows that need a target (yield, failure times) are left
@@ -103,10 +106,11 @@ def summarize(trials: pd.DataFrame, target: float | None = None, level: float = 
     fields, conditions = split_conditions(trials)
     _check_target(target, conditions)
     metric = str(trials.attrs.get("metric", "accuracy"))
+    sequential = "ci_width" in trials.attrs
     rows: list[_Row] = []
     by_codes = {tuple(condition.codes.values()): condition for condition in conditions}
     for condition in conditions:
-        rows.extend(_rows_of_condition(condition, target, level, metric))
+        rows.extend(_rows_of_condition(condition, target, level, metric, sequential))
         for field in fields:
             baseline = by_codes.get(tuple({**condition.codes, field: 0}.values()))
             if field != UNPAIRED_FIELD and condition.codes[field] != 0 and baseline is not None:
@@ -214,20 +218,26 @@ def _chips_method(values: NDArray) -> str:
 
 
 def _rows_of_condition(
-    condition: Condition, target: float | None, level: float, metric: str
+    condition: Condition, target: float | None, level: float, metric: str, sequential: bool
 ) -> Iterator[_Row]:
     """Mean, drop, spread, 5 % chip and yield of one condition."""
     bounds = REAL if condition.correct is None else FRACTION
     values = condition.values
+    mean_interval, method = chips_interval(values, level, bounds), _chips_method(values)
+    if sequential:
+        mean_interval = confidence_sequence(
+            values.size, float(values.mean()), float(values.std(ddof=1)), 1.0 - level
+        )
+        method = "asymptotic confidence sequence, valid at every look"
     on_these = f"on these {condition.inputs} inputs"
     yield _row(
         condition,
         "mean",
         float(values.mean()),
-        chips_interval(values, level, bounds),
+        mean_interval,
         level,
         CHIPS,
-        _chips_method(values),
+        method,
         f"mean {metric} over all chips like these, {on_these}",
     )
     if condition.outcomes is not None:
