@@ -41,6 +41,30 @@ def normals_of_words(a, b):
     return r * s, r * c
 
 
+@njit(inline="always")
+def _fill_words(words, lanes, first, c1, c2, c3, k0, k1):
+    """Philox words of ``lanes`` consecutive counters, one word after the other's lanes."""
+    w1, w2, w3 = np.uint64(c1), np.uint64(c2), np.uint64(c3)
+    for i in range(lanes):
+        a, b, c, d = philox(first + np.uint64(i), w1, w2, w3, k0, k1)
+        words[i] = _U(a)
+        words[lanes + i] = _U(b)
+        words[2 * lanes + i] = _U(c)
+        words[3 * lanes + i] = _U(d)
+
+
+@njit(inline="always")
+def _normals_in_place(z, words, lanes):
+    """Words to normals. A loop of its own, because LLVM picks the lanes of a loop by its widest type."""
+    for i in range(lanes):
+        z0, z1 = normals_of_words(words[i], words[lanes + i])
+        z2, z3 = normals_of_words(words[2 * lanes + i], words[3 * lanes + i])
+        z[i] = z0
+        z[lanes + i] = z1
+        z[2 * lanes + i] = z2
+        z[3 * lanes + i] = z3
+
+
 @compiled()
 def fill_normals(out, start, block, c1, c2, c3, k0, k1):
     """Write the normals of one block of devices into ``out[start:start + BLOCK]``.
@@ -59,38 +83,17 @@ def fill_normals(out, start, block, c1, c2, c3, k0, k1):
     prefer_wide_vectors()
     z = out[start : start + BLOCK]
     words = z.view(np.uint32)
-    w1, w2, w3 = np.uint64(c1), np.uint64(c2), np.uint64(c3)
-    first = np.uint64(block) * np.uint64(LANES)
-    # Two loops, because LLVM picks the lanes of a loop by its widest type.
-    for i in range(LANES):
-        a, b, c, d = philox(first + np.uint64(i), w1, w2, w3, k0, k1)
-        words[i] = _U(a)
-        words[LANES + i] = _U(b)
-        words[2 * LANES + i] = _U(c)
-        words[3 * LANES + i] = _U(d)
-    for i in range(LANES):
-        z0, z1 = normals_of_words(words[i], words[LANES + i])
-        z2, z3 = normals_of_words(words[2 * LANES + i], words[3 * LANES + i])
-        z[i] = z0
-        z[LANES + i] = z1
-        z[2 * LANES + i] = z2
-        z[3 * LANES + i] = z3
+    _fill_words(words, LANES, np.uint64(block) * np.uint64(LANES), c1, c2, c3, k0, k1)
+    _normals_in_place(z, words, LANES)
 
 
 @compiled()
 def fill_uniforms(out, start, block, c1, c2, c3, k0, k1):
     """Write the uniforms in (0, 1] of one block of devices; arguments as :func:`fill_normals`."""
     prefer_wide_vectors()
-    w1, w2, w3 = np.uint64(c1), np.uint64(c2), np.uint64(c3)
-    first = np.uint64(block) * np.uint64(LANES)
     u = out[start : start + BLOCK]
     words = u.view(np.uint32)
-    for i in range(LANES):
-        a, b, c, d = philox(first + np.uint64(i), w1, w2, w3, k0, k1)
-        words[i] = _U(a)
-        words[LANES + i] = _U(b)
-        words[2 * LANES + i] = _U(c)
-        words[3 * LANES + i] = _U(d)
+    _fill_words(words, LANES, np.uint64(block) * np.uint64(LANES), c1, c2, c3, k0, k1)
     for i in range(BLOCK):
         u[i] = uniform_of_word(words[i])
 
@@ -103,17 +106,5 @@ def fill_readings(out, count, first, group, chip, k0, k1):
     """
     prefer_wide_vectors()
     words = out.view(np.uint32)
-    w1, w2 = np.uint64(chip), np.uint64(group)
-    for i in range(count):
-        a, b, c, d = philox(np.uint64(first + i), w1, w2, np.uint64(0), k0, k1)
-        words[i] = _U(a)
-        words[count + i] = _U(b)
-        words[2 * count + i] = _U(c)
-        words[3 * count + i] = _U(d)
-    for i in range(count):
-        z0, z1 = normals_of_words(words[i], words[count + i])
-        z2, z3 = normals_of_words(words[2 * count + i], words[3 * count + i])
-        out[i] = z0
-        out[count + i] = z1
-        out[2 * count + i] = z2
-        out[3 * count + i] = z3
+    _fill_words(words, count, np.uint64(first), chip, group, 0, k0, k1)
+    _normals_in_place(out, words, count)

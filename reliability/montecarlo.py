@@ -175,10 +175,10 @@ def run(
     done = 0
     for first, count in _ranges(total, simulation.block_chips, looks):
         for group in groups:
-            block = store.get(group, first, count) if store else None
+            block = store.get(group, first, count) if store is not None else None
             if block is None:
                 block = simulation.block(group, first, count)
-                if store:
+                if store is not None:
                     store.put(group, first, count, block)
             blocks[group].append(block)
         done = first + count

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, 1 for a failed run, 2 for the user's mistake."""
     arguments = parser().parse_args(argv)
     with warnings.catch_warnings():
-        warnings.showwarning = _note
+        warnings.showwarning = _note  # type: ignore[assignment]
         try:
             return _run(arguments, list(sys.argv if argv is None else ["reliability.study", *argv]))
         except UserError as error:
