@@ -78,7 +78,7 @@ def report_w4(rounds: int, cores: int) -> None:
 
 
 def report_study(cores: int) -> None:
-    """A whole study: 1,000 chips x 1,000 inputs x 4 times x 2 compensations, tables and intervals included."""
+    """A whole study: 1,000 chips x 1,000 inputs x 4 times x 2 compensations, intervals included."""
     w = workloads.w4()
     vary = {"time_s": [0.0, rl.HOUR, rl.DAY, rl.YEAR], "compensation": ["none", "global"]}
     work, flops = peers.product()

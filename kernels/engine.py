@@ -8,6 +8,7 @@ from numba import prange
 from .cache import compiled
 from .cells import realise
 from .forward import checksum, forward, rank
+from .intrinsics import take_next
 from .layout import Workspace
 from .simd import WIDTH
 
@@ -75,6 +76,7 @@ def run_chips(plan, workspaces, first_chip, chips, workers, ranks, checksums, lo
     logits : ndarray of float32, shape (chips, times, variants, inputs, classes)
         Written; with no elements where logits are not wanted.
     """
+    taken = np.zeros(1, np.int64)
     for worker in prange(workers):
         work = Workspace(
             workspaces.weights[worker],
@@ -87,6 +89,9 @@ def run_chips(plan, workspaces, first_chip, chips, workers, ranks, checksums, lo
             workspaces.factors[worker],
             workspaces.readout[worker],
         )
-        for i in range(worker, chips, workers):
+        # Whoever is free takes the next chip: a core that others use too does not hold up the rest.
+        i = take_next(taken)
+        while i < chips:
             wanted = i if logits.size > 0 else 0
             _run_chip(plan, work, first_chip + i, ranks[i], checksums[i], logits[wanted])
+            i = take_next(taken)

@@ -139,3 +139,14 @@ def prefer_wide_vectors(typingctx):
         return context.get_dummy_value()
 
     return types.void(), codegen
+
+
+@intrinsic
+def take_next(typingctx, counter):
+    """The first element of an int64 array, which is raised by one in the same indivisible step."""
+
+    def codegen(context, builder, signature, args):
+        pointer = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.atomic_rmw("add", pointer, ir.IntType(64)(1), "monotonic")
+
+    return types.int64(counter), codegen
