@@ -19,7 +19,8 @@ import numpy as np
 from reliability.chip import Chip
 from reliability.devices.device import NORMAL
 from reliability.kernels.latent import BLOCK, fill_normals, fill_uniforms
-from reliability.network import Linear, Network
+from reliability.layers import Linear
+from reliability.network import Network
 
 Role = Literal["search", "certify"]
 Supplied = Mapping[tuple[str, str], np.ndarray]

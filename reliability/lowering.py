@@ -11,7 +11,8 @@ import numpy as np
 from reliability.errors import UserError
 from reliability.kernels import layout
 from reliability.kernels.simd import WIDTH
-from reliability.network import INPUT, Flatten, Linear, Network, ReLU, Softmax
+from reliability.layers import Flatten, Linear, ReLU, Softmax
+from reliability.network import INPUT, Network
 
 
 class Graph:
@@ -66,10 +67,11 @@ class Graph:
                 places[node.name] = (result, varies)
             elif isinstance(node.layer, Softmax) and node is not nodes[-1]:
                 raise UserError(f"node {node.name!r}: softmax can only end a network")
-            else:
+            elif isinstance(node.layer, Flatten | Softmax | ReLU):
                 # Flatten keeps the order of features, a last softmax keeps the order of classes.
-                assert isinstance(node.layer, Flatten | Softmax | ReLU)
                 places[node.name] = (source, varies)
+            else:
+                raise UserError(f"node {node.name!r}: a chip cannot run a {node.layer.kind} layer yet")
         if not self.operations or places[nodes[-1].name][0] != self.operations[-1][3]:
             raise UserError(f"network {network.name!r} has no layer with weights before its logits")
 

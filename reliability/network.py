@@ -1,13 +1,11 @@
-"""The trained digital network: layers, their graph, and the exact forward pass.
+"""The trained digital network: a graph of layers, and its exact forward pass.
 
 A network is an ordered graph of named nodes. Each node applies one layer to the
 outputs of earlier nodes; the last node gives the logits (a final softmax is
 allowed and changes no decision). Every chip is compared with this network, so
 its forward pass is plain float32 NumPy with nothing analog in it.
 
-A layer is a frozen dataclass with two verbs, ``output_shape`` and ``forward``.
-Its array fields are its weights; its other fields are saved as JSON. Adding a
-layer touches this file and the lowering in :mod:`reliability.plan`.
+The layers themselves are in :mod:`reliability.layers`.
 """
 
 from __future__ import annotations
@@ -18,104 +16,16 @@ import zipfile
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from reliability.errors import UserError
 from reliability.files import write_atomically
+from reliability.layers import LAYERS, Flatten, Layer, Linear, ReLU, Softmax, arrays_of
 
 FORMAT = "reliability-network/1"
 INPUT = "input"
-
-
-@dataclass(frozen=True, eq=False)
-class Linear:
-    """Fully connected layer ``y = x @ weight.T + bias``.
-
-    Parameters
-    ----------
-    weight : ndarray of float32, shape (outputs, inputs)
-    bias : ndarray of float32, shape (outputs,), or None
-    """
-
-    kind: ClassVar[str] = "linear"
-    weight: np.ndarray
-    bias: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        _set_array(self, "weight", ndim=2)
-        if self.bias is not None:
-            _set_array(self, "bias", ndim=1)
-            if len(self.bias) != len(self.weight):
-                raise UserError(
-                    f"a linear layer's bias has {len(self.bias)} entries for {len(self.weight)} outputs"
-                )
-
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of one output, from the shape of one input."""
-        if shape != (self.weight.shape[1],):
-            raise UserError(
-                f"a linear layer with {self.weight.shape[1]} inputs was given inputs of shape {shape}"
-            )
-        return (self.weight.shape[0],)
-
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """Outputs, shape (N, outputs), of inputs, shape (N, inputs)."""
-        y = x @ self.weight.T
-        return y if self.bias is None else y + self.bias
-
-
-@dataclass(frozen=True, eq=False)
-class ReLU:
-    """Elementwise ``max(x, 0)``."""
-
-    kind: ClassVar[str] = "relu"
-
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of one output, from the shape of one input."""
-        return shape
-
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """Outputs of inputs, same shape."""
-        return np.maximum(x, np.float32(0))
-
-
-@dataclass(frozen=True, eq=False)
-class Flatten:
-    """Each input as one vector, last axis fastest."""
-
-    kind: ClassVar[str] = "flatten"
-
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of one output, from the shape of one input."""
-        return (int(np.prod(shape)),)
-
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """Outputs, shape (N, features)."""
-        return x.reshape(len(x), -1)
-
-
-@dataclass(frozen=True, eq=False)
-class Softmax:
-    """Probabilities over the classes of a vector of logits."""
-
-    kind: ClassVar[str] = "softmax"
-
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of one output, from the shape of one input."""
-        if len(shape) != 1:
-            raise UserError(f"softmax takes a vector of logits, was given inputs of shape {shape}")
-        return shape
-
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """Outputs, shape (N, classes)."""
-        e = np.exp(x - x.max(axis=1, keepdims=True))
-        return e / e.sum(axis=1, keepdims=True)
-
-
-Layer = Linear | ReLU | Flatten | Softmax
-LAYERS: dict[str, type] = {kind.kind: kind for kind in (Linear, ReLU, Flatten, Softmax)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,9 +122,11 @@ class Network:
                     f"network {self.name!r}: node {node.name!r} takes {unknown[0]!r}, "
                     f"which no earlier node gives"
                 )
-            if len(node.inputs) != 1:
+            fewest, most = node.layer.takes
+            if not fewest <= len(node.inputs) <= most:
+                wanted = "one input" if most == 1 else "two inputs" if most == 2 else "two inputs or more"
                 raise UserError(
-                    f"network {self.name!r}: node {node.name!r} ({node.layer.kind}) takes one input, "
+                    f"network {self.name!r}: node {node.name!r} ({node.layer.kind}) takes {wanted}, "
                     f"is given {len(node.inputs)}"
                 )
             for array_name, array in arrays_of(node.layer).items():
@@ -280,6 +192,9 @@ class Network:
         """
         values = {INPUT: x}
         for node in self.nodes:
+            if node is self.nodes[-1] and isinstance(node.layer, Softmax):
+                # It keeps the order of the classes; what it is given are the logits.
+                return values[node.inputs[0]]
             values[node.name] = node.layer.forward(*(values[name] for name in node.inputs))
         return values[self.nodes[-1].name]
 
@@ -317,12 +232,6 @@ class Network:
                 np.savez_compressed(file, **entries)
 
         write_atomically(path, write)
-
-
-def arrays_of(layer: Layer) -> dict[str, np.ndarray]:
-    """The weights of a layer by field name."""
-    values = {f.name: getattr(layer, f.name) for f in dataclasses.fields(layer)}
-    return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
 
 
 def mlp(
@@ -426,15 +335,3 @@ def _read(path: Path) -> Network:
         zipfile.BadZipFile,
     ) as error:
         raise UserError(f"network file {path} cannot be read: {error}") from None
-
-
-def _set_array(layer: Layer, name: str, ndim: int) -> None:
-    try:
-        # A copy: the caller's array stays writable, and a later change to it changes no network.
-        array = np.array(getattr(layer, name), np.float32, order="C")
-    except (TypeError, ValueError):
-        raise UserError(f"a {layer.kind} layer's {name} is not an array of numbers") from None
-    if array.ndim != ndim or array.size == 0:
-        raise UserError(f"a {layer.kind} layer's {name} needs {ndim} axes, has shape {array.shape}")
-    array.setflags(write=False)
-    object.__setattr__(layer, name, array)

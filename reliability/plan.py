@@ -21,8 +21,9 @@ from reliability.kernels.latent import BLOCK, NORMAL, UNIFORM
 from reliability.kernels.law import address_of
 from reliability.kernels.simd import WIDTH
 from reliability.latents import Role, Supplied, key
+from reliability.layers import Linear
 from reliability.lowering import Graph
-from reliability.network import Linear, Network
+from reliability.network import Network
 from reliability.packing import aligned, append, flat, pack_inputs, padded
 
 

@@ -27,7 +27,8 @@ from reliability.design import Study
 from reliability.errors import UserError
 from reliability.files import sha256_of, write_atomically
 from reliability.kernels.cache import kernel_stamp
-from reliability.network import Network, arrays_of
+from reliability.layers import arrays_of
+from reliability.network import Network
 from reliability.settings import as_table
 from reliability.simulation import Block
 

@@ -22,8 +22,9 @@ from reliability.devices import ideal as ideal_device
 from reliability.errors import RunError
 from reliability.kernels.engine import run_chips
 from reliability.latents import Role, Supplied
+from reliability.layers import Linear
 from reliability.metrics import Metric, as_metric
-from reliability.network import Linear, Network
+from reliability.network import Network
 from reliability.plan import Compiled, compile_plan, mapped_network
 from reliability.settings import whole
 

@@ -348,3 +348,10 @@ def test_replace_keeps_the_checks(network):
     assert replace(network, about="new").about == "new"
     with pytest.raises(UserError, match="4 inputs"):
         replace(network, input_shape=(3,))
+
+
+def test_a_last_softmax_changes_no_logit(network):
+    last = network.nodes[-1]
+    ended = Network((*network.nodes, Node("p", Softmax(), (last.name,))), network.input_shape)
+    x = np.random.default_rng(0).normal(size=(5, *network.input_shape)).astype(np.float32)
+    np.testing.assert_array_equal(ended.forward(x), network.forward(x))
