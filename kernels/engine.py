@@ -36,7 +36,9 @@ def _run_chip(plan, work, chip, ranks, checksums, logits):
             if is_reference:
                 work.readout[index] = total
             elif plan.reference:
-                factor = work.readout[index] / max(total, _FLOOR * work.readout[index])
+                first = work.readout[index]
+                # A layer that conducts nothing has no factor.
+                factor = first / max(total, _FLOOR * first) if first > 0 else 1.0
                 for variant in range(variants):
                     if plan.compensated[variant]:
                         work.factors[index, variant] = np.float32(factor)

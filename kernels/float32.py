@@ -99,7 +99,7 @@ def normal_density32(x):
 
 @njit(inline="always")
 def normal_cdf32(x):
-    """Standard normal distribution function, to 1e-7 absolute (Abramowitz and Stegun 7.1.26)."""
+    """Standard normal distribution function, to 3e-7 absolute (Abramowitz and Stegun 7.1.26)."""
     a = abs(x) * _F(0.7071067811865476)
     t = _F(1) / fma32(_F(0.3275911), a, _F(1))
     p = fma32(_F(1.061405429), t, _F(-1.453152027))

@@ -65,8 +65,8 @@ class Mapping:
 
     def __post_init__(self) -> None:
         value = self.weight_max
-        good = value == "layer" or (isinstance(value, float | int) and 0 < value < math.inf)
-        _check(good, "mapping.weight_max", value, 'a number above 0, or "layer"')
+        good = value == "layer" or (isinstance(value, float | int) and 1e-30 <= value <= 1e30)
+        _check(good, "mapping.weight_max", value, 'a number from 1e-30 to 1e30, or "layer"')
         _check(self.bias in ("digital", "devices"), "mapping.bias", self.bias, '"digital" or "devices"')
 
 
@@ -129,8 +129,12 @@ class Chip:
         _check(self.read_noise in allowed, "chip.read_noise", self.read_noise, '"frozen" or "split"')
         good = isinstance(self.observation_s, float | int) and 0 < self.observation_s < math.inf
         _check(good, "chip.observation_s", self.observation_s, "a number of seconds above 0")
-        if not isinstance(self.device, Device):
-            raise UserError(f"chip.device = {self.device!r} must be a device law such as devices.pcm()")
+        law = "a device law such as devices.pcm()"
+        _check(isinstance(self.device, Device), "chip.device", self.device, law)
+        _check(isinstance(self.mapping, Mapping), "chip.mapping", self.mapping, "a Mapping")
+        _check(isinstance(self.tile, Tile), "chip.tile", self.tile, "a Tile")
+        for name, own in self.layers.items():
+            _check(isinstance(own, LayerChip), f"chip.layers[{name!r}]", own, "a LayerChip")
 
     @property
     def frozen_below_s(self) -> float | None:

@@ -12,15 +12,17 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from reliability.chip import Chip
 from reliability.devices.device import NORMAL
+from reliability.errors import UserError
 from reliability.kernels.latent import BLOCK, fill_normals, fill_uniforms
 from reliability.layers import Linear
 from reliability.network import Network
+from reliability.settings import whole
 
 Role = Literal["search", "certify"]
 Supplied = Mapping[tuple[str, str], np.ndarray]
@@ -41,6 +43,8 @@ def key(seed: int, quantity: str, layer: str, role: Role, time_s: float | None =
         For what is drawn anew at each time: the time itself, not its place in a list, so that
         adding a time changes no other.
     """
+    if role not in get_args(Role):
+        raise UserError(f'role = {role!r} must be "search" or "certify"')
     name = json.dumps([seed, quantity, layer, role, None if time_s is None else float(time_s)])
     digest = hashlib.blake2b(name.encode(), digest_size=8, person=b"reliability/1").digest()
     return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")
@@ -74,8 +78,11 @@ def draw_latents(
         Shape (chips, 2, columns, rows), or (chips, times, 2, columns, rows) for those of each time; the
         first copy is the positive device of a pair. Rows include the bias where devices hold it.
     """
+    whole("chips", chips, 1, 2**31)
+    whole("first_chip", first_chip, 0, 2**31)
     found = {}
     nodes = [node for node in network.nodes if isinstance(node.layer, Linear)]
+    chip.check_layers([node.name for node in nodes])
     for position, node in enumerate(nodes):
         own = chip.layer(node.name, position, len(nodes))
         if not own.analog:

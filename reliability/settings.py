@@ -100,7 +100,7 @@ def put(target: Any, path: str, value: Any, whole: str | None = None) -> Any:
 def get(target: Any, path: str) -> Any:
     """The value of the field at ``path``."""
     head, rest = _split(path)
-    value = getattr(target, head)
+    value = target[head] if isinstance(target, MappingType) else getattr(target, head)
     return get(value, rest) if rest else value
 
 

@@ -19,7 +19,7 @@ from reliability.chip import Chip, LayerChip
 from reliability.conditions import Sweep, expand
 from reliability.datasets import Dataset, check_labels, from_arrays
 from reliability.devices import ideal as ideal_device
-from reliability.errors import RunError
+from reliability.errors import RunError, UserError
 from reliability.kernels.engine import run_chips
 from reliability.latents import Role, Supplied
 from reliability.layers import Linear
@@ -81,6 +81,8 @@ class Simulation:
         threads: int | None = None,
         latents: Supplied | None = None,
     ) -> None:
+        if not isinstance(chip, Chip):
+            raise UserError(f"chip = {chip!r} must be a Chip; load_chip makes one of a name or a file")
         self.network, self.chip = network, chip
         self.dataset = dataset if isinstance(dataset, Dataset) else from_arrays(*dataset)
         self.inputs = network.prepare(self.dataset.x)
@@ -91,6 +93,18 @@ class Simulation:
         self.seed = whole("seed", seed, 0, 2**63 - 1)
         self.threads = whole("threads", available_cores() if threads is None else threads, 1, 4096)
         self.latents = latents
+        for key, given in (latents or {}).items():
+            pair = isinstance(key, tuple) and len(key) == 2
+            if (
+                not pair
+                or not isinstance(given, np.ndarray)
+                or given.ndim < 4
+                or not np.isfinite(given).all()
+            ):
+                raise UserError(
+                    f"latents[{key!r}] must be an array of finite numbers under a pair (layer, latent), one "
+                    f"entry a chip; draw_latents gives such arrays"
+                )
         self._options: dict[str, Any] = {"seed": self.seed, "role": role, "supplied": latents}
         self._plans: dict[int, Compiled] = {}
         self._workspaces: dict[int, Any] = {}
@@ -113,6 +127,7 @@ class Simulation:
 
     def block(self, group: int, first: int, count: int) -> Block:
         """Simulate chips ``first`` to ``first + count - 1`` under the conditions of one group."""
+        self._check_supplied(first + count)
         plan = self._plan(group)
         shape = (count, len(plan.times), len(plan.variants))
         ranks = np.empty((*shape, len(self.labels)), np.uint8)
@@ -220,6 +235,15 @@ class Simulation:
             self._workspaces.clear()
             self._workspaces[group] = self._plans[group].workspaces(self.threads)
         return self._plans[group]
+
+    def _check_supplied(self, chips: int) -> None:
+        """Refuse to read latents of chips for which the caller supplied none."""
+        for (layer, name), given in (self.latents or {}).items():
+            if len(given) < chips:
+                raise UserError(
+                    f"latents of layer {layer!r}, {name!r}, are supplied for {len(given)} chips, "
+                    f"{chips} are asked for"
+                )
 
     def _logits(self, chip: Chip, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         plan = compile_plan(self.network, x, y, chip)

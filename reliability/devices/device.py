@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from reliability.errors import UserError
 
 NORMAL = "normal"
 UNIFORM = "uniform"
+# What is redrawn at every read has keys of its own, which no latent may share.
+_OWN_QUANTITIES = ("readings", "readout")
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,16 @@ class Latent:
 
     name: str
     kind: str = NORMAL
+
+    def __post_init__(self) -> None:
+        if self.name in _OWN_QUANTITIES:
+            raise UserError(
+                f"a latent cannot be named {self.name!r}: the reads of a chip draw that themselves"
+            )
+        if self.kind not in (NORMAL, UNIFORM):
+            raise UserError(
+                f"latent {self.name!r} has kind {self.kind!r}, allowed are {NORMAL!r}, {UNIFORM!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -58,9 +71,10 @@ class Device(ABC):
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, float | int) and not isinstance(value, bool) and not value == value:
-                raise UserError(f"device.{field.name} is not a number")
-        self.check("g_max_us", self.g_max_us > 0, "above 0 (microsiemens)")
+            if field.type in ("float", float):
+                number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+                self.check(field.name, number and value == value, "a number")
+        self.check("g_max_us", 1e-6 <= self.g_max_us <= 1e6, "between 1e-6 and 1e6 (microsiemens)")
 
     def check(self, name: str, holds: bool, allowed: str) -> None:
         """Raise :class:`UserError` for field ``name`` unless ``holds``; ``allowed`` says what is."""
