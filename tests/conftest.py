@@ -1,0 +1,25 @@
+"""What several test files share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from shared_data import WHERE, mnist_folder
+
+import reliability as rl
+
+
+@pytest.fixture(scope="session")
+def inputs_of() -> Callable[[str, int], tuple[np.ndarray, np.ndarray]]:
+    """The first inputs of a test set: ``inputs_of("mnist", 300)``; skips where the data is absent."""
+
+    def load(name: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+        folder = mnist_folder() if name == "mnist" else None
+        if name == "mnist" and folder is None:
+            pytest.skip(WHERE)
+        data = rl.load_dataset(name, folder)
+        return data.x[:count], data.y[:count]
+
+    return load
