@@ -93,8 +93,8 @@ def report_study(cores: int) -> None:
     done = 2.0 * 1000 * 1000 * 8 * sum(v.size for v in w.weights)
     print("\nWhole study: 784-250-10, 1,000 chips x 1,000 inputs x 4 times x 2 compensations\n")
     print(
-        f"{seconds:.1f} s on {cores} threads, {8000 / seconds:.0f} trials/s; the products of its trials one by "
-        f"one would take {done / rate:.1f} s of this machine's sgemm ({done / rate / seconds:.2f} of it).\n"
+        f"{seconds:.1f} s on {cores} threads, {8000 / seconds:.0f} trials/s; the products of its trials one "
+        f"by one would take {done / rate:.1f} s of its sgemm ({done / rate / seconds:.2f} of it).\n"
         f"The first layer's product is shared by the two compensations."
     )
 

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 
 from threadpoolctl import threadpool_limits
 
+# Idle threads of BLAS and OpenMP go on spinning for a while and would slow the next contender.
+_REST_S = 0.2
+
 
 @contextmanager
 def math_threads(count: int):
@@ -43,6 +46,7 @@ def alternate(
     for turn in range(-1, rounds):
         for (name, threads), (work, pieces) in contenders.items():
             with math_threads(threads):
+                time.sleep(_REST_S)
                 start = time.perf_counter()
                 work()
                 passed = time.perf_counter() - start
