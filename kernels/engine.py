@@ -7,10 +7,11 @@ from numba import prange
 
 from .cache import compiled
 from .cells import realise
-from .forward import checksum, forward, rank
+from .forward import forward
 from .intrinsics import take_next
 from .layout import Workspace
-from .simd import WIDTH
+from .scores import checksum, rank
+from .simd import VECTOR
 
 # A read-out below this share of the reference is taken for a dead layer (aihwkit's floor).
 _FLOOR = 1e-4
@@ -45,20 +46,22 @@ def _run_chip(plan, work, chip, ranks, checksums, logits):
         if is_reference:
             continue
         row = time - offset
-        for block in range((plan.count + WIDTH - 1) // WIDTH):
-            forward(plan, work, time, chip, block)
-            first = block * WIDTH
-            count = min(WIDTH, plan.count - first)
-            labels = plan.labels[first : first + WIDTH]
-            for variant in range(variants):
-                at = buffer.at + variant * buffer.step
-                scores = work.arena[at : at + plan.classes * WIDTH]
-                rank(scores, plan.classes, labels, ranks[row, variant, first : first + count], count)
-                checksums[row, variant] += checksum(scores, plan.classes, count)
-                if logits.size > 0:
-                    for i in range(count):
-                        for c in range(plan.classes):
-                            logits[row, variant, first + i, c] = scores[c * WIDTH + i]
+        blocks = (plan.count + VECTOR - 1) // VECTOR
+        for first_block in range(0, blocks, plan.group):
+            forward(plan, work, time, chip, first_block, min(plan.group, blocks - first_block))
+            for block in range(first_block, min(first_block + plan.group, blocks)):
+                first = block * VECTOR
+                count = min(VECTOR, plan.count - first)
+                labels = plan.labels[first : first + VECTOR]
+                for variant in range(variants):
+                    at = buffer.at + variant * buffer.variant_step + (block - first_block) * buffer.block_step
+                    scores = work.arena[at : at + plan.classes * VECTOR]
+                    rank(scores, plan.classes, labels, ranks[row, variant, first : first + count], count)
+                    checksums[row, variant] += checksum(scores, plan.classes, count)
+                    if logits.size > 0:
+                        for i in range(count):
+                            for c in range(plan.classes):
+                                logits[row, variant, first + i, c] = scores[c * VECTOR + i]
 
 
 @compiled(parallel=True)
@@ -86,6 +89,7 @@ def run_chips(plan, workspaces, first_chip, chips, workers, ranks, checksums, lo
             workspaces.state[worker],
             workspaces.arena[worker],
             workspaces.cells[worker],
+            workspaces.sums[worker],
             workspaces.squares[worker],
             workspaces.noise[worker],
             workspaces.factors[worker],

@@ -1,181 +1,100 @@
-"""One chip's network applied to one block of inputs."""
+"""One chip's network applied to one group of blocks of inputs."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from .cache import compiled
-from .intrinsics import bits_of, fma32, prefer_wide_vectors
-from .latent import fill_readings
-from .layout import FINISH, INPUTS, PRODUCT
-from .simd import OUTPUTS, WIDTH, make_product
-
-_F = np.float32
-_product_full = make_product(OUTPUTS)
-_product_4 = make_product(4)
-_product_2 = make_product(2)
-_product_1 = make_product(1)
+from .digital import affine, copy, finish, locate, pool
+from .layout import AFFINE, COPY, LAYERED
+from .simd import VECTOR
+from .strip import square, strip
 
 
 @compiled()
-def multiply(w, w_at, columns, rows, tile_rows, x, x_at, c, c_at):
-    """``C = W X`` tile by tile: partial sums of ``tile_rows`` rows each, added up digitally."""
-    for first in range(0, rows, tile_rows):
-        n = min(tile_rows, rows - first)
-        add = first > 0
-        at = w_at + first
-        x_first = x_at + first * WIDTH
-        j = 0
-        while j + OUTPUTS <= columns:
-            _product_full(w, at + j * rows, rows, x, x_first, c, c_at + j * WIDTH, n, add)
-            j += OUTPUTS
-        while j + 4 <= columns:
-            _product_4(w, at + j * rows, rows, x, x_first, c, c_at + j * WIDTH, n, add)
-            j += 4
-        if j + 2 <= columns:
-            _product_2(w, at + j * rows, rows, x, x_first, c, c_at + j * WIDTH, n, add)
-            j += 2
-        if j < columns:
-            _product_1(w, at + j * rows, rows, x, x_first, c, c_at + j * WIDTH, n, add)
-
-
-@compiled()
-def _square(x, x_at, out, count):
-    prefer_wide_vectors()
-    source = x[x_at : x_at + count]
-    for i in range(count):
-        out[i] = source[i] * source[i]
-
-
-@compiled()
-def _add_noise(c, c_at, columns, variance, z):
-    """Add to one group of four columns what this read redraws."""
-    prefer_wide_vectors()
-    n = columns * WIDTH
-    y = c[c_at : c_at + n]
-    for i in range(n):
-        y[i] += np.sqrt(variance[i]) * z[i]
-
-
-@compiled()
-def product(plan, work, op, time, chip, first_input, x, x_at, c_at):
-    """One layer's column outputs, in units of weight, with what this read redraws."""
+def _layered(plan, work, op, time, chip, first_block, blocks):
+    """A layer with weights: strips of column sums, each with its digital end."""
     layer = plan.layers[op.layer]
-    arena = work.arena
-    multiply(work.weights, layer.weights_at, layer.columns, layer.rows, layer.tile_rows, x, x_at, arena, c_at)
-    if layer.variance_at < 0:
-        return
-    # The variance of a sum of independent reads is exact, whatever each cell's law.
-    _square(x, x_at, work.squares, layer.rows * WIDTH)
-    size = layer.columns * WIDTH
-    variance = work.noise[:size]
-    z = work.noise[size : size + 4 * WIDTH]
-    multiply(
-        work.variance,
-        layer.variance_at,
-        layer.columns,
-        layer.rows,
-        layer.tile_rows,
-        work.squares,
-        0,
-        variance,
-        0,
-    )
-    latent = plan.latents[layer.readings_at + time]
-    for group in range((layer.columns + 3) // 4):
-        fill_readings(z, WIDTH, first_input, group, chip, latent.key0, latent.key1)
-        at = 4 * group * WIDTH
-        columns = min(4, layer.columns - 4 * group)
-        _add_noise(arena, c_at + at, columns, variance[at : at + columns * WIDTH], z)
+    source, target = plan.buffers[op.source], plan.buffers[op.target]
+    channels = layer.columns
+    pixel = source.channels * VECTOR
+    x_step = op.stride_width * pixel
+    for sources in range(1 if op.shared else op.variants):
+        squares_at = np.int64(0)
+        if layer.variance_at >= 0:
+            # Squares stand as their sources do, borders and all.
+            x, x_at = locate(plan, work, op.source, sources, 0, first_block)
+            square(x, x_at - source.border, blocks * source.block_step, work.squares)
+            squares_at = source.border
+        if target.height * target.width == 1:
+            # Neighbouring blocks of inputs fill the vectors.
+            x, x_at = locate(plan, work, op.source, sources, 0, first_block)
+            shift = -op.top * source.row_step - op.left * pixel
+            strip(
+                plan, work, layer, time, chip, x, x_at + shift, source.block_step, squares_at + shift, blocks,
+                VECTOR, first_block * VECTOR, 0,
+            )  # fmt: skip
+            for block in range(blocks):
+                for variant in range(op.variants if op.shared else 1):
+                    v = variant if op.shared else sources
+                    y, y_at = locate(plan, work, op.target, v, block, first_block)
+                    other, other_at = y, y_at
+                    if op.other >= 0:
+                        other, other_at = locate(plan, work, op.other, v, block, first_block)
+                    factor = work.factors[op.layer, v]
+                    finish(
+                        plan,
+                        op,
+                        work.sums,
+                        block * channels * VECTOR,
+                        y,
+                        y_at,
+                        channels,
+                        factor,
+                        other,
+                        other_at,
+                    )
+            continue
+        for block in range(blocks):
+            x, x_at = locate(plan, work, op.source, sources, block, first_block)
+            for row in range(target.height):
+                shift = (row * op.stride_height - op.top) * source.row_step - op.left * pixel
+                strip(
+                    plan, work, layer, time, chip, x, x_at + shift, x_step,
+                    squares_at + block * source.block_step + shift, target.width,
+                    0, (first_block + block) * VECTOR, row * target.width,
+                )  # fmt: skip
+                for variant in range(op.variants if op.shared else 1):
+                    v = variant if op.shared else sources
+                    y, y_at = locate(plan, work, op.target, v, block, first_block)
+                    y_at += row * target.row_step
+                    other, other_at, other_step = y, y_at, np.int64(0)
+                    if op.other >= 0:
+                        other, other_at = locate(plan, work, op.other, v, block, first_block)
+                        other_at += row * plan.buffers[op.other].row_step
+                        other_step = channels * VECTOR
+                    factor = work.factors[op.layer, v]
+                    for p in range(target.width):
+                        sums_at = p * channels * VECTOR
+                        finish(
+                            plan, op, work.sums, sums_at, y, y_at + sums_at,
+                            channels, factor, other, other_at + p * other_step,
+                        )  # fmt: skip
 
 
 @compiled()
-def _finish(c, y, columns, factor, biases, bias_at, relu):
-    """The digital end of a layer: the compensation's factor, the bias, and ReLU if it follows."""
-    prefer_wide_vectors()
-    for j in range(columns):
-        bias = biases[bias_at + j] if bias_at >= 0 else _F(0)
-        row = c[j * WIDTH : (j + 1) * WIDTH]
-        out = y[j * WIDTH : (j + 1) * WIDTH]
-        if relu:
-            for i in range(WIDTH):
-                out[i] = max(fma32(factor, row[i], bias), _F(0))
-        else:
-            for i in range(WIDTH):
-                out[i] = fma32(factor, row[i], bias)
-
-
-@compiled()
-def _relu(x, y):
-    prefer_wide_vectors()
-    for i in range(x.size):
-        y[i] = max(x[i], _F(0))
-
-
-@compiled()
-def forward(plan, work, time, chip, block):
-    """All operations on one block of ``WIDTH`` inputs; logits end in the last operation's buffer."""
-    arena = work.arena
+def forward(plan, work, time, chip, first_block, blocks):
+    """All operations on ``blocks`` blocks of inputs; logits end in the last operation's buffer."""
     for k in range(len(plan.operations)):
         op = plan.operations[k]
-        target = plan.buffers[op.target]
+        if op.kind == LAYERED:
+            _layered(plan, work, op, time, chip, first_block, blocks)
+            continue
         for variant in range(op.variants):
-            y_at = target.at + variant * target.step
-            if op.source == INPUTS:
-                x = plan.inputs
-                x_at = block * plan.input_features * WIDTH
-            else:
-                x = arena
-                source = plan.buffers[op.source]
-                x_at = source.at + variant * source.step
-            if op.kind == PRODUCT:
-                product(plan, work, op, time, chip, block * WIDTH, x, x_at, y_at)
-                continue
-            n = op.features * WIDTH
-            if op.kind == FINISH:
-                layer = plan.layers[op.layer]
-                _finish(
-                    x[x_at : x_at + n],
-                    arena[y_at : y_at + n],
-                    op.features,
-                    work.factors[op.layer, variant],
-                    plan.biases,
-                    layer.bias_at,
-                    op.relu != 0,
-                )
-            else:
-                _relu(x[x_at : x_at + n], arena[y_at : y_at + n])
-
-
-@compiled()
-def rank(logits, classes, labels, ranks, count):
-    """How many classes score above each input's own one (ties go to the smaller class).
-
-    Rank 0 is a right answer, rank below 5 a right one among the first five. A logit that is
-    not a number counts as above, so that no broken chip passes as a good one.
-    """
-    prefer_wide_vectors()
-    own = np.empty(WIDTH, np.float32)
-    above = np.empty(WIDTH, np.int32)
-    own_class = np.empty(WIDTH, np.int32)
-    for i in range(WIDTH):
-        own[i] = logits[labels[i] * WIDTH + i]
-        own_class[i] = labels[i]
-        above[i] = -1
-    for c in range(classes):
-        row = logits[c * WIDTH : (c + 1) * WIDTH]
-        for i in range(WIDTH):
-            below = row[i] < own[i] or (row[i] == own[i] and np.int32(c) > own_class[i])
-            above[i] += np.int32(0) if below else np.int32(1)
-    for i in range(count):
-        ranks[i] = min(above[i], 255)
-
-
-@compiled()
-def checksum(logits, classes, count):
-    """Sum of the logits' bits: equal for equal logits, whatever the lanes."""
-    total = np.uint64(0)
-    for c in range(classes):
-        for i in range(count):
-            total += np.uint64(bits_of(logits[c * WIDTH + i]))
-    return total
+            for block in range(blocks):
+                if op.kind == AFFINE:
+                    affine(plan, work, op, variant, block, first_block)
+                elif op.kind == COPY:
+                    copy(plan, work, op, variant, block, first_block)
+                else:
+                    pool(plan, work, op, variant, block, first_block)

@@ -99,12 +99,13 @@ def fill_uniforms(out, start, block, c1, c2, c3, k0, k1):
 
 
 @compiled()
-def fill_readings(out, count, first, group, chip, k0, k1):
+def fill_readings(out, count, first, group, place, chip, k0, k1):
     """Normals that single reads redraw: for ``count`` inputs and four neighbouring columns.
 
-    Writes ``out[q * count + i]``, the normal of column ``4 * group + q`` at input ``first + i``.
+    Writes ``out[q * count + i]``, the normal of column ``4 * group + q`` at input ``first + i``, in the
+    multiplication at ``place`` of a convolution's outputs (0 where there is one).
     """
     prefer_wide_vectors()
     words = out.view(np.uint32)
-    _fill_words(words, count, np.uint64(first), chip, group, 0, k0, k1)
+    _fill_words(words, count, np.uint64(first), chip, group, place, k0, k1)
     _normals_in_place(out, words, count)

@@ -16,12 +16,15 @@ COPIES = 2
 LAYER = np.dtype(
     [
         ("analog", np.int64),
-        ("rows", np.int64),  # inputs, and one more where the bias is a row of devices
+        ("rows", np.int64),  # of one column; one more where the bias is a row of devices
         ("columns", np.int64),
-        ("tile_rows", np.int64),
-        ("weights_at", np.int64),  # in weights; outputs x rows, as trained
+        ("groups", np.int64),  # columns of different groups read different channels
+        ("group_channels", np.int64),
+        ("bias_row", np.int64),  # whether the last row holds the bias
+        ("tiles", np.int64),
+        ("tiles_at", np.int64),  # in tiles
+        ("weights_at", np.int64),  # in weights; columns x rows
         ("variance_at", np.int64),  # in variance; -1: nothing is redrawn at a read
-        ("bias_at", np.int64),  # in biases; -1: no digital bias
         ("targets_at", np.int64),  # in targets; signed target conductance, uS
         ("blocks", np.int64),  # blocks of devices of one copy
         ("scale", np.float32),  # weight per uS
@@ -43,6 +46,14 @@ LAYER = np.dtype(
     ]
 )
 
+TILE = np.dtype(
+    [
+        ("row", np.int64),  # first row of the layer's matrix
+        ("segment", np.int64),  # first of its segments
+        ("segments", np.int64),
+    ]
+)
+
 LATENT = np.dtype(
     [
         ("kind", np.int64),  # latent.NORMAL or latent.UNIFORM
@@ -57,33 +68,60 @@ OPERATION = np.dtype(
     [
         ("kind", np.int64),
         ("layer", np.int64),
-        ("source", np.int64),  # buffers; INPUTS: the inputs themselves
+        ("source", np.int64),  # buffers
+        ("other", np.int64),  # buffer that is added; -1: none
         ("target", np.int64),
-        ("features", np.int64),
-        ("variants", np.int64),  # how many variants differ in the source
-        ("relu", np.int64),
+        ("variants", np.int64),  # how many variants of the result differ
+        ("shared", np.int64),  # whether the source is one for all variants
+        ("coefficients_at", np.int64),  # in scales and shifts
+        ("activation", np.int64),
+        ("kernel_height", np.int64),
+        ("kernel_width", np.int64),
+        ("stride_height", np.int64),
+        ("stride_width", np.int64),
+        ("top", np.int64),  # padding
+        ("left", np.int64),
+        ("channel", np.int64),  # first channel of the target that is written
+        ("count_padding", np.int64),  # whether padded zeros count in a mean
     ]
 )
 
-BUFFER = np.dtype([("at", np.int64), ("step", np.int64)])  # step: from one variant to the next
+BUFFER = np.dtype(
+    [
+        ("at", np.int64),  # of the first block's first pixel, behind the border
+        ("variant_step", np.int64),
+        ("block_step", np.int64),  # from one block of inputs to the next
+        ("row_step", np.int64),
+        ("border", np.int64),  # from a block's start to its first pixel
+        ("height", np.int64),
+        ("width", np.int64),
+        ("channels", np.int64),
+    ]
+)
 
-INPUTS = -1
-PRODUCT, FINISH, RELU = 0, 1, 2
+INPUTS = 0
+"""The buffer of the network's inputs, which all threads share."""
+LAYERED, AFFINE, COPY, MAX_POOL, AVERAGE_POOL = range(5)
+NONE, RELU, RELU6, SIGMOID, TANH = range(5)
 
 Plan = namedtuple(
     "Plan",
     [
-        "inputs",  # float32: blocks x features x simd.WIDTH, inputs innermost
-        "input_features",
+        "inputs",  # float32: blocks of images, VECTOR inputs innermost, borders of zeros
         "count",  # inputs
-        "labels",  # int64, padded to whole blocks
+        "group",  # blocks of inputs that go through the network together
+        "labels",  # int64, padded to whole groups
         "classes",
         "layers",  # LAYER
+        "tiles",  # TILE
+        "offsets",  # int64, one a segment: rows of inputs that follow each other in memory
+        "runs",  # int64, one a segment
         "latents",  # LATENT
         "operations",  # OPERATION
         "buffers",  # BUFFER; the last operation's target holds the logits
+        "scales",  # float32: digital factors, one a channel of an operation
+        "shifts",  # float32: digital offsets
         "weights",  # float32: digital weights, as every worker's weights start
-        "biases",
         "targets",
         "parameters",
         "supplied",  # float32: latents given by the caller, from chip 0 on
@@ -101,8 +139,9 @@ Workspace = namedtuple(
         "state",  # float32: what programming left in the devices
         "arena",  # float32: activations
         "cells",  # float32: latents, targets, conductances and variances of one block
-        "squares",  # float32: squared inputs of one product
-        "noise",  # float32: variances of one product's outputs, and their normals
+        "sums",  # float32: one strip of a layer's column sums
+        "squares",  # float32: squared inputs of one layer
+        "noise",  # float32: variances of one strip, and the normals of one group of columns
         "factors",  # float32: layers x variants
         "readout",  # float64: layers; the reference read-out
     ],

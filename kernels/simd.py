@@ -1,16 +1,15 @@
-"""The product micro-kernel: explicit vector code for the innermost loop.
+"""Explicit vector code for the innermost loops: the product and the digital end of a layer.
 
-Inputs stand side by side in vector lanes, features follow each other
-("feature-major, inputs innermost"): activations are ``[feature][LANES_IN]``,
-weights stay as they are, ``[output][row]``, because each weight is broadcast.
-So one layer's output is the next one's input as it stands, and every
-elementwise step vectorises over inputs.
+A vector holds one value of as many inputs as the CPU has lanes ("inputs innermost"): activations are
+``[row][column][channel][VECTOR]``. Weights stay as they are, ``[output][row]``, because each weight is
+broadcast. So one layer's output is the next one's input as it stands, and everything else
+vectorises over inputs too.
 """
 
 from __future__ import annotations
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from .intrinsics import emit_fma, has_feature
@@ -21,7 +20,7 @@ _I64 = ir.IntType(64)
 
 
 def _shape() -> tuple[int, int, int]:
-    """Lanes of a vector, vectors of inputs and outputs that fill this CPU's registers."""
+    """Lanes of a vector, and vectors and outputs whose products fill this CPU's registers."""
     if has_feature("avx512f"):
         return 16, 3, 8
     if has_feature("avx2"):
@@ -30,8 +29,6 @@ def _shape() -> tuple[int, int, int]:
 
 
 VECTOR, VECTORS, OUTPUTS = _shape()
-WIDTH = VECTOR * VECTORS
-"""Inputs that one block of activations holds side by side."""
 
 
 def _splat(builder: ir.IRBuilder, scalar: ir.Value) -> ir.Value:
@@ -45,62 +42,142 @@ def _vector_at(builder: ir.IRBuilder, pointer: ir.Value, offset: ir.Value) -> ir
     return builder.bitcast(builder.gep(pointer, [offset]), ir.VectorType(_F32, VECTOR).as_pointer())
 
 
-def make_product(outputs: int):
-    """A micro-kernel ``C (+)= W X`` for a given number of outputs.
+def _load(builder: ir.IRBuilder, pointer: ir.Value, offset: ir.Value) -> ir.Value:
+    return builder.load(_vector_at(builder, pointer, offset), align=4)
 
-    The intrinsic takes ``(w, w_at, stride, x, x_at, c, c_at, rows, accumulate)``: flat
-    float32 arrays with offsets, ``c[c_at + o * WIDTH + i] (+)= sum_k w[w_at + o * stride + k]
-    * x[x_at + k * WIDTH + i]`` for ``o < outputs``, ``i < WIDTH``, ``k < rows``.
-    Each sum runs over ``k`` in order, one fused multiply-add a term, whatever the lanes,
-    and is added to what ``c`` holds only at its end, as a digital adder behind a tile does.
+
+def make_product(outputs: int, vectors: int):
+    """A micro-kernel ``C (+)= W X`` for a given number of outputs and vectors.
+
+    The intrinsic takes ``(w, w_at, stride, x, x_at, x_step, c, c_at, c_step, offsets, runs, first, count,
+    accumulate)``. Vector ``v`` of row ``k`` of ``X`` stands at ``x_at + v * x_step`` plus the place of
+    the row: rows come in ``count`` segments from ``first`` on, segment ``s`` holding ``runs[s]`` rows of
+    ``VECTOR`` floats that follow each other from ``offsets[s]`` on. Output ``o`` of vector ``v`` is written
+    to ``c_at + v * c_step + o * VECTOR``; its weights stand at ``w_at + o * stride``, one a row.
+
+    Each sum runs over the rows in order, one fused multiply-add a term, whatever the lanes, and is added
+    to what ``c`` holds only at its end, as a digital adder behind a tile does.
     """
 
     @intrinsic
-    def product(typingctx, w, w_at, stride, x, x_at, c, c_at, rows, accumulate):
+    def product(
+        typingctx, w, w_at, stride, x, x_at, x_step, c, c_at, c_step, offsets, runs, first, count, accumulate
+    ):
         i64 = types.int64
-        signature = types.void(w, i64, i64, x, i64, c, i64, i64, types.boolean)
+        signature = types.void(w, i64, i64, x, i64, i64, c, i64, i64, offsets, runs, i64, i64, types.boolean)
 
         def codegen(context, builder, signature, args):
             b = builder
-            w_ptr, x_ptr, c_ptr = (
-                context.make_array(signature.args[i])(context, b, args[i]).data for i in (0, 3, 5)
-            )
-            w_at, stride, x_at, c_at, rows = args[1], args[2], args[4], args[6], args[7]
-            accumulate = args[8]
+
+            def data(i):
+                return context.make_array(signature.args[i])(context, b, args[i]).data
+
+            w_ptr, x_ptr, c_ptr, offsets_ptr, runs_ptr = (data(i) for i in (0, 3, 6, 9, 10))
+            w_at, stride, x_at, x_step, c_at, c_step = (args[i] for i in (1, 2, 4, 5, 7, 8))
+            first, count, accumulate = args[11:14]
             vector = ir.VectorType(_F32, VECTOR)
             zero = ir.Constant(vector, [_F32(0.0)] * VECTOR)
+            cells = [(o, v) for o in range(outputs) for v in range(vectors)]
             w_rows = [b.gep(w_ptr, [b.add(w_at, b.mul(stride, _I64(o)))]) for o in range(outputs)]
+            x_rows = [b.gep(x_ptr, [b.add(x_at, b.mul(x_step, _I64(v)))]) for v in range(vectors)]
+            last = b.add(first, count)
             before = b.block
-            loop = b.append_basic_block("rows")
-            done = b.append_basic_block("rows.done")
-            b.branch(loop)
-            b.position_at_end(loop)
+            segment = b.append_basic_block("segment")
+            row = b.append_basic_block("row")
+            end = b.append_basic_block("segment.end")
+            done = b.append_basic_block("done")
+            b.branch(segment)
+
+            b.position_at_end(segment)
+            s = b.phi(_I64)
+            k0 = b.phi(_I64)
+            so_far = {cell: b.phi(vector) for cell in cells}
+            offset = b.load(b.gep(offsets_ptr, [s]))
+            stop = b.add(k0, b.load(b.gep(runs_ptr, [s])))
+            b.branch(row)
+
+            b.position_at_end(row)
             k = b.phi(_I64)
-            k.add_incoming(_I64(0), before)
             at = b.phi(_I64)
-            at.add_incoming(x_at, before)
-            sums = [[b.phi(vector) for _ in range(VECTORS)] for _ in range(outputs)]
-            xs = [b.load(_vector_at(b, x_ptr, b.add(at, _I64(v * VECTOR))), align=4) for v in range(VECTORS)]
-            new = []
+            sums = {cell: b.phi(vector) for cell in cells}
+            xs = [_load(b, x_rows[v], at) for v in range(vectors)]
+            new = {}
             for o in range(outputs):
                 weight = _splat(b, b.load(b.gep(w_rows[o], [k])))
-                new.append([emit_fma(b, weight, xs[v], sums[o][v]) for v in range(VECTORS)])
+                for v in range(vectors):
+                    new[o, v] = emit_fma(b, weight, xs[v], sums[o, v])
             k_next = b.add(k, _I64(1))
-            k.add_incoming(k_next, loop)
-            at.add_incoming(b.add(at, _I64(WIDTH)), loop)
-            for o in range(outputs):
-                for v in range(VECTORS):
-                    sums[o][v].add_incoming(zero, before)
-                    sums[o][v].add_incoming(new[o][v], loop)
-            b.cbranch(b.icmp_signed("<", k_next, rows), loop, done)
+            at_next = b.add(at, _I64(VECTOR))
+            b.cbranch(b.icmp_signed("<", k_next, stop), row, end)
+
+            b.position_at_end(end)
+            s_next = b.add(s, _I64(1))
+            b.cbranch(b.icmp_signed("<", s_next, last), segment, done)
+
+            s.add_incoming(first, before)
+            s.add_incoming(s_next, end)
+            k0.add_incoming(_I64(0), before)
+            k0.add_incoming(k_next, end)
+            k.add_incoming(k0, segment)
+            k.add_incoming(k_next, row)
+            at.add_incoming(offset, segment)
+            at.add_incoming(at_next, row)
+            for cell in cells:
+                so_far[cell].add_incoming(zero, before)
+                so_far[cell].add_incoming(new[cell], end)
+                sums[cell].add_incoming(so_far[cell], segment)
+                sums[cell].add_incoming(new[cell], row)
+
             b.position_at_end(done)
-            for o in range(outputs):
-                for v in range(VECTORS):
-                    place = _vector_at(b, c_ptr, b.add(c_at, _I64(o * WIDTH + v * VECTOR)))
-                    value = b.fadd(b.load(place, align=4), new[o][v])
-                    b.store(b.select(accumulate, value, new[o][v]), place, align=4)
+            for o, v in cells:
+                place = _vector_at(b, c_ptr, b.add(c_at, b.add(b.mul(c_step, _I64(v)), _I64(o * VECTOR))))
+                value = b.fadd(b.load(place, align=4), new[o, v])
+                b.store(b.select(accumulate, value, new[o, v]), place, align=4)
             return context.get_dummy_value()
 
         return signature, codegen
 
     return product
+
+
+def make_finish(add: bool, lowest: float | None, highest: float | None):
+    """The digital end of a layer: ``y = clip(factor * scale[c] * sums + shift[c] (+ other))``.
+
+    The intrinsic takes ``(sums, sums_at, y, y_at, channels, scale, shift, at, factor, other, other_at)``;
+    ``scale`` and ``shift`` are read from ``at`` on, one a channel, the other arrays hold a vector a channel.
+    Results are held at or above ``lowest`` and at or below ``highest`` where those are given; what is not
+    a number stays so.
+    """
+
+    @intrinsic
+    def finish(typingctx, sums, sums_at, y, y_at, channels, scale, shift, at, factor, other, other_at):
+        i64 = types.int64
+        signature = types.void(sums, i64, y, i64, i64, scale, shift, i64, types.float32, other, i64)
+
+        def codegen(context, builder, signature, args):
+            b = builder
+
+            def data(i):
+                return context.make_array(signature.args[i])(context, b, args[i]).data
+
+            sums_ptr, y_ptr, scale_ptr, shift_ptr, other_ptr = (data(i) for i in (0, 2, 5, 6, 9))
+            sums_at, y_at, channels, at, factor, other_at = (args[i] for i in (1, 3, 4, 7, 8, 10))
+            with cgutils.for_range(b, channels) as loop:
+                c = loop.index
+                place = b.mul(c, _I64(VECTOR))
+                here = b.add(at, c)
+                times = _splat(b, b.fmul(factor, b.load(b.gep(scale_ptr, [here]))))
+                plus = _splat(b, b.load(b.gep(shift_ptr, [here])))
+                value = emit_fma(b, times, _load(b, sums_ptr, b.add(sums_at, place)), plus)
+                if add:
+                    value = b.fadd(value, _load(b, other_ptr, b.add(other_at, place)))
+                for bound, sign in ((lowest, "<"), (highest, ">")):
+                    if bound is not None:
+                        limit = ir.Constant(value.type, [_F32(bound)] * VECTOR)
+                        value = b.select(b.fcmp_ordered(sign, value, limit), limit, value)
+                b.store(value, _vector_at(b, y_ptr, b.add(y_at, place)), align=4)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return finish

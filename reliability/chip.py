@@ -58,16 +58,22 @@ class Mapping:
         layer's largest magnitude, so that nothing is clipped.
     bias : {"digital", "devices"}
         Added digitally, or held by one more row of devices with unit input.
+    batch_norm : {"digital", "folded"}
+        Computed digitally behind the crossbar, or folded into its weights. The chip's own mapping decides
+        for all layers.
     """
 
     weight_max: float | Literal["layer"] = "layer"
     bias: Literal["digital", "devices"] = "digital"
+    batch_norm: Literal["digital", "folded"] = "digital"
 
     def __post_init__(self) -> None:
         value = self.weight_max
         good = value == "layer" or (isinstance(value, float | int) and 1e-30 <= value <= 1e30)
         _check(good, "mapping.weight_max", value, 'a number from 1e-30 to 1e30, or "layer"')
         _check(self.bias in ("digital", "devices"), "mapping.bias", self.bias, '"digital" or "devices"')
+        folded = self.batch_norm in ("digital", "folded")
+        _check(folded, "mapping.batch_norm", self.batch_norm, '"digital" or "folded"')
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from reliability.chip import Chip
 from reliability.devices.device import NORMAL
 from reliability.errors import UserError
 from reliability.kernels.latent import BLOCK, fill_normals, fill_uniforms
-from reliability.layers import Linear
+from reliability.layers import Conv2d, Linear
 from reliability.network import Network
 from reliability.settings import whole
 
@@ -81,14 +81,14 @@ def draw_latents(
     whole("chips", chips, 1, 2**31)
     whole("first_chip", first_chip, 0, 2**31)
     found = {}
-    nodes = [node for node in network.nodes if isinstance(node.layer, Linear)]
+    nodes = [node for node in network.nodes if isinstance(node.layer, Linear | Conv2d)]
     chip.check_layers([node.name for node in nodes])
     for position, node in enumerate(nodes):
         own = chip.layer(node.name, position, len(nodes))
         if not own.analog:
             continue
-        assert isinstance(node.layer, Linear) and own.device is not None and own.mapping is not None
-        columns, rows = node.layer.weight.shape
+        assert isinstance(node.layer, Linear | Conv2d) and own.device is not None and own.mapping is not None
+        columns, rows = len(node.layer.weight), node.layer.weight[0].size
         rows += own.mapping.bias == "devices" and node.layer.bias is not None
         for latent in own.device.program_latents:
             words = key(seed, latent.name, node.name, role)

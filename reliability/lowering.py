@@ -1,18 +1,110 @@
 """From the network's graph to the kernels' operations on buffers of activations.
 
-A ReLU that alone follows a layer with weights is computed with that layer's digital end. What does
-not differ between compensations (the first layer's products) is computed once for all of them.
+Every activation is an image, [row][column][channel] with several inputs side by side in a vector; a vector
+of features is an image of one pixel. A fully connected layer is a convolution whose kernel is the whole
+image. What follows a layer with weights digitally (batch norm, a sum with a shortcut, an activation) is
+computed with its column sums where nothing else needs what lies between. What does not differ
+between compensations (the first layer's sums) is computed once for all of them.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from reliability.errors import UserError
 from reliability.kernels import layout
-from reliability.kernels.simd import WIDTH
-from reliability.layers import Flatten, Linear, ReLU, Softmax
-from reliability.network import INPUT, Network
+from reliability.kernels.simd import VECTOR, VECTORS
+from reliability.layers import (
+    Add,
+    AveragePool2d,
+    BatchNorm,
+    Concat,
+    Conv2d,
+    Flatten,
+    GlobalAveragePool,
+    Linear,
+    MaxPool2d,
+    PadChannels,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    Softmax,
+    Subsample,
+    Tanh,
+)
+from reliability.network import INPUT, Network, Node
+
+_ACTIVATIONS = {
+    ReLU: layout.RELU,
+    ReLU6: layout.RELU6,
+    Sigmoid: layout.SIGMOID,
+    Tanh: layout.TANH,
+}
+Geometry = tuple[tuple[int, int, int], tuple[int, int, int, int], bool, tuple[int, int]]
+
+
+@dataclass
+class Value:
+    """Where a node's output stands: a buffer, its image, and whether compensations differ in it."""
+
+    buffer: int
+    shape: tuple[int, int, int]  # channels, height, width
+    varies: bool
+
+
+@dataclass
+class Window:
+    """How a layer with weights reads its source: the unrolled matrix, row by row."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int, int, int]
+    dilation: tuple[int, int]
+    groups: int
+    channels: int  # of one group
+
+
+def image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """A shape as channels, height and width."""
+    if len(shape) == 1:
+        return shape[0], 1, 1
+    if len(shape) == 2:
+        return 1, shape[0], shape[1]
+    if len(shape) == 3:
+        return shape[0], shape[1], shape[2]
+    raise UserError(f"activations of shape {shape} are neither vectors nor images")
+
+
+def window_of(layer: Linear | Conv2d, source: tuple[int, int, int]) -> Window:
+    """How a layer with weights reads images of shape ``source``."""
+    if isinstance(layer, Conv2d):
+        channels = layer.weight.shape[1]
+        kernel = (layer.weight.shape[2], layer.weight.shape[3])
+        return Window(kernel, layer.stride, layer.padding, layer.dilation, layer.groups, channels)
+    return Window(source[1:], (1, 1), (0, 0, 0, 0), (1, 1), 1, source[0])
+
+
+def unrolled(layer: Linear | Conv2d, source: tuple[int, int, int]) -> np.ndarray:
+    """The matrix that a crossbar holds: columns x rows, rows in the order (y, x, channel)."""
+    if isinstance(layer, Conv2d):
+        return layer.weight.transpose(0, 2, 3, 1).reshape(len(layer.weight), -1)
+    return layer.weight.reshape(-1, *source).transpose(0, 2, 3, 1).reshape(len(layer.weight), -1)
+
+
+def source_shapes(network: Network) -> dict[str, tuple[int, int, int]]:
+    """The image that each layer with weights reads, by node name; a flattened image stays an image."""
+    images = {INPUT: image_shape(network.input_shape)}
+    sources = {}
+    for node in network.nodes:
+        if isinstance(node.layer, Flatten | Softmax):
+            images[node.name] = images[node.inputs[0]]
+        else:
+            images[node.name] = image_shape(network.shapes[node.name])
+        if isinstance(node.layer, Linear | Conv2d):
+            sources[node.name] = images[node.inputs[0]]
+    return sources
 
 
 class Graph:
@@ -20,78 +112,334 @@ class Graph:
 
     Attributes
     ----------
-    operations, buffers : list of tuple
-        Records of ``layout.OPERATION`` and ``layout.BUFFER``.
-    ones : list of int
-        Where the arena holds the unit input behind each buffer's features.
-    size : int
-        Floats of the arena.
+    operations, buffers, tiles : list of tuple
+        Records of ``layout.OPERATION``, ``layout.BUFFER`` and ``layout.TILE``.
+    offsets, runs : list of int
+        Segments of rows.
+    scales, shifts : list of ndarray
+        Coefficients of the digital ends.
+    windows : dict of str to (int, int)
+        First tile and number of tiles of each layer with weights.
+    group : int
+        Blocks of inputs that go through the network together.
+    size, sums, squares, noise : int
+        Floats of the workspace's arrays.
     """
 
-    def __init__(self, network: Network, layer_names: list[str], variants: int) -> None:
-        self.network, self.layer_names, self.variants = network, layer_names, variants
+    def __init__(
+        self, network: Network, tile_rows: dict[str, int], bias_rows: dict[str, bool], variants: int
+    ) -> None:
+        self.network, self.variants = network, variants
+        self.layer_names = list(tile_rows)
+        self.tile_rows, self.bias_rows = tile_rows, bias_rows
         self.operations: list[tuple] = []
-        self.buffers: list[tuple[int, int]] = []
-        self.ones: list[int] = []
+        self.buffers: list[tuple] = []
+        self.tiles: list[tuple[int, int, int]] = []
+        self.offsets: list[int] = []
+        self.runs: list[int] = []
+        self.scales: list[np.ndarray] = []
+        self.shifts: list[np.ndarray] = []
+        self.windows: dict[str, tuple[int, int]] = {}
+        self.size = self.sums = self.squares = self.noise = 0
+        self._coefficients = 0
+        self._free: dict[Geometry, list[int]] = {}
+        self._geometry: dict[int, Geometry] = {}
+        self._uses: dict[int, int] = {}
+        self._find_users()
+        wide = any(
+            isinstance(node.layer, Conv2d) and network.shapes[node.name][2] > 1 for node in network.nodes
+        )
+        # Vectors are filled by neighbouring places of a convolution, or else by neighbouring inputs.
+        self.group = 1 if wide else VECTORS
+        self.values: dict[str, Value] = {}
+        shape = image_shape(network.input_shape)
+        self.input_padding = self._padding_of(INPUT)
+        self.values[INPUT] = Value(self._add_buffer(shape, False, self.input_padding), shape, False)
+        # The inputs' buffer lives in an array of its own.
         self.size = 0
-        # Where each node's output stands: its buffer, and whether variants differ in it.
-        places: dict[str, tuple[int, bool]] = {INPUT: (layout.INPUTS, False)}
-        users: dict[str, int] = {}
-        for node in network.nodes:
-            for name in node.inputs:
-                users[name] = users.get(name, 0) + 1
+        self._uses[0] = len(network.nodes) + 1
         fused: set[str] = set()
-        nodes = network.nodes
-        for position, node in enumerate(nodes):
-            source, varies = places[node.inputs[0]]
-            features = int(np.prod(network.shapes[node.name]))
-            if isinstance(node.layer, Linear):
-                layer = layer_names.index(node.name)
-                sums = self._buffer(features, varies)
-                self._operation(layout.PRODUCT, layer, source, sums, features, varies)
-                follower = nodes[position + 1] if position + 1 < len(nodes) else None
-                relu = (
-                    follower is not None
-                    and isinstance(follower.layer, ReLU)
-                    and follower.inputs == (node.name,)
-                    and users[node.name] == 1
-                )
-                result = self._buffer(features, True)
-                self._operation(layout.FINISH, layer, sums, result, features, True, relu)
-                places[node.name] = (result, True)
-                if relu and follower is not None:
-                    fused.add(follower.name)
-            elif isinstance(node.layer, ReLU) and node.name not in fused:
-                result = self._buffer(features, varies)
-                self._operation(layout.RELU, 0, source, result, features, varies)
-                places[node.name] = (result, varies)
-            elif isinstance(node.layer, Softmax) and node is not nodes[-1]:
-                raise UserError(f"node {node.name!r}: softmax can only end a network")
-            elif isinstance(node.layer, Flatten | Softmax | ReLU):
-                # Flatten keeps the order of features, a last softmax keeps the order of classes.
-                places[node.name] = (source, varies)
-            else:
-                raise UserError(f"node {node.name!r}: a chip cannot run a {node.layer.kind} layer yet")
-        if not self.operations or places[nodes[-1].name][0] != self.operations[-1][3]:
-            raise UserError(f"network {network.name!r} has no layer with weights before its logits")
+        for node in network.nodes:
+            if node.name not in fused:
+                self._lower(node, fused)
+        logits = self.values[network.nodes[-1].name]
+        if not self.operations or logits.buffer != self.operations[-1][4] or logits.shape[1:] != (1, 1):
+            raise UserError(f"network {network.name!r} must compute a vector of logits from its inputs")
 
-    def _buffer(self, features: int, varies: bool) -> int:
-        copies = self.variants if varies else 1
-        step = (features + 1) * WIDTH
-        self.buffers.append((self.size, step if varies else 0))
-        self.ones += [self.size + i * step + features * WIDTH for i in range(copies)]
-        self.size += copies * step
+    def _find_users(self) -> None:
+        self.users: dict[str, list[Node]] = {}
+        for node in self.network.nodes:
+            for name in node.inputs:
+                self.users.setdefault(name, []).append(node)
+
+    def _lower(self, node: Node, fused: set[str]) -> None:
+        layer = node.layer
+        sources = [self.values[name] for name in node.inputs]
+        if isinstance(layer, Flatten):
+            # The pixels stay where they are; a fully connected layer's rows follow them.
+            self.values[node.name] = Value(sources[0].buffer, sources[0].shape, sources[0].varies)
+            self._uses[sources[0].buffer] += len(self.users.get(node.name, [])) - 1
+            return
+        if isinstance(layer, Softmax):
+            if node is not self.network.nodes[-1]:
+                raise UserError(f"node {node.name!r}: softmax can only end a network")
+            self.values[node.name] = sources[0]
+            return
+        if isinstance(layer, Linear | Conv2d):
+            self._lower_weights(node, layer, sources[0], fused)
+        elif isinstance(layer, BatchNorm | Add) or type(layer) in _ACTIVATIONS:
+            self._lower_elementwise(node, sources, fused)
+        elif isinstance(layer, Concat | PadChannels | Subsample):
+            self._lower_copy(node, layer, sources)
+        elif isinstance(layer, MaxPool2d | AveragePool2d | GlobalAveragePool):
+            self._lower_pool(node, layer, sources[0])
+        else:
+            raise UserError(f"node {node.name!r}: a chip cannot run a {layer.kind} layer")
+
+    def _lower_weights(self, node: Node, layer: Linear | Conv2d, source: Value, fused: set[str]) -> None:
+        network = self.network
+        window = window_of(layer, source.shape)
+        scale = np.ones(len(layer.weight))
+        bias = layer.bias if layer.bias is not None and not self.bias_rows[node.name] else None
+        shift = np.zeros(len(scale)) if bias is None else bias.astype(np.float64)
+        last, chain = node, [node]
+        while (follower := self._only_user(last)) is not None and isinstance(follower.layer, BatchNorm):
+            factor, offset = follower.layer.factor, follower.layer.offset
+            scale, shift = scale * factor, shift * factor + offset
+            last = follower
+            chain.append(last)
+        other, last = self._fuse_add(last, chain)
+        activation, last = self._fuse_activation(last, chain)
+        fused |= {n.name for n in chain[1:]}
+        shape = image_shape(network.shapes[node.name])
+        target = self._new_value(last.name, shape, True)
+        self.windows[node.name] = self._add_tiles(node.name, window, source)
+        self._append(
+            kind=layout.LAYERED,
+            layer=self.layer_names.index(node.name),
+            source=source.buffer,
+            other=-1 if other is None else other.buffer,
+            target=target.buffer,
+            variants=self.variants,
+            shared=int(not source.varies),
+            coefficients_at=self._add_coefficients(scale, shift),
+            activation=activation,
+            kernel_height=window.kernel[0],
+            kernel_width=window.kernel[1],
+            stride_height=window.stride[0],
+            stride_width=window.stride[1],
+            top=window.padding[0],
+            left=window.padding[1],
+        )
+        places = self.group if shape[1:] == (1, 1) else shape[2]
+        self.sums = max(self.sums, places * shape[0] * VECTOR)
+        self.noise = max(self.noise, (places * shape[0] + 4) * VECTOR)
+        self.squares = max(self.squares, self.group * self.buffers[source.buffer][2])
+        self._release([source, *([other] if other else [])])
+
+    def _lower_elementwise(self, node: Node, sources: list[Value], fused: set[str]) -> None:
+        layer, chain, last = node.layer, [node], node
+        channels = sources[0].shape[0]
+        scale, shift, activation = np.ones(channels), np.zeros(channels), layout.NONE
+        other = sources[1] if isinstance(layer, Add) else None
+        if isinstance(layer, BatchNorm):
+            scale, shift = layer.factor, layer.offset
+            other, last = self._fuse_add(last, chain)
+        if type(layer) in _ACTIVATIONS:
+            activation = _ACTIVATIONS[type(layer)]
+        else:
+            activation, last = self._fuse_activation(last, chain)
+        fused |= {n.name for n in chain[1:]}
+        if len(scale) != channels:
+            raise UserError(f"node {node.name!r}: a flattened image can only go into a linear layer")
+        varies = sources[0].varies or (other is not None and other.varies)
+        target = self._new_value(last.name, sources[0].shape, varies)
+        self._append(
+            kind=layout.AFFINE,
+            source=sources[0].buffer,
+            other=-1 if other is None else other.buffer,
+            target=target.buffer,
+            variants=self.variants if varies else 1,
+            coefficients_at=self._add_coefficients(scale, shift),
+            activation=activation,
+        )
+        self._release([sources[0], *([other] if other else [])])
+
+    def _lower_copy(self, node: Node, layer: Concat | PadChannels | Subsample, sources: list[Value]) -> None:
+        if isinstance(layer, Concat) and len({s.shape[1:] for s in sources}) != 1:
+            raise UserError(f"node {node.name!r}: flattened images cannot be put side by side")
+        channels = sum(s.shape[0] for s in sources)
+        step, first, zeros = (1, 1), 0, (0, 0)
+        shape = (channels, *sources[0].shape[1:])
+        if isinstance(layer, PadChannels):
+            first, zeros = layer.before, (layer.before, layer.after)
+            shape = (layer.before + channels + layer.after, *shape[1:])
+        elif isinstance(layer, Subsample):
+            step = layer.step
+            shape = image_shape(self.network.shapes[node.name])
+        varies = any(s.varies for s in sources)
+        target = self._new_value(node.name, shape, varies, zeros)
+        for source in sources:
+            self._append(
+                kind=layout.COPY,
+                source=source.buffer,
+                target=target.buffer,
+                variants=self.variants if varies else 1,
+                stride_height=step[0],
+                stride_width=step[1],
+                channel=first,
+            )
+            first += source.shape[0]
+        self._release(sources)
+
+    def _lower_pool(
+        self, node: Node, layer: MaxPool2d | AveragePool2d | GlobalAveragePool, source: Value
+    ) -> None:
+        if isinstance(layer, GlobalAveragePool):
+            kernel, stride, padding, counted = source.shape[1:], (1, 1), (0, 0, 0, 0), True
+        else:
+            kernel, stride, padding = layer.kernel, layer.stride, layer.padding
+            counted = isinstance(layer, AveragePool2d) and layer.count_padding
+        target = self._new_value(node.name, image_shape(self.network.shapes[node.name]), source.varies)
+        self._append(
+            kind=layout.MAX_POOL if isinstance(layer, MaxPool2d) else layout.AVERAGE_POOL,
+            source=source.buffer,
+            target=target.buffer,
+            variants=self.variants if source.varies else 1,
+            kernel_height=kernel[0],
+            kernel_width=kernel[1],
+            stride_height=stride[0],
+            stride_width=stride[1],
+            top=padding[0],
+            left=padding[1],
+            count_padding=int(counted),
+        )
+        self._release([source])
+
+    def _only_user(self, node: Node) -> Node | None:
+        users = self.users.get(node.name, [])
+        return users[0] if len(users) == 1 else None
+
+    def _fuse_add(self, last: Node, chain: list[Node]) -> tuple[Value | None, Node]:
+        """The sum that alone follows, if its other input is there already."""
+        follower = self._only_user(last)
+        if follower is None or not isinstance(follower.layer, Add):
+            return None, last
+        others = [name for name in follower.inputs if name != last.name]
+        if len(others) != 1 or others[0] not in self.values:
+            return None, last
+        chain.append(follower)
+        return self.values[others[0]], follower
+
+    def _fuse_activation(self, last: Node, chain: list[Node]) -> tuple[int, Node]:
+        follower = self._only_user(last)
+        if follower is None or type(follower.layer) not in _ACTIVATIONS:
+            return layout.NONE, last
+        chain.append(follower)
+        return _ACTIVATIONS[type(follower.layer)], follower
+
+    def _padding_of(self, name: str) -> tuple[int, int, int, int]:
+        """The widest border of zeros that the convolutions behind a node need."""
+        widest = [0, 0, 0, 0]
+        for user in self.users.get(name, []):
+            if isinstance(user.layer, Conv2d):
+                widest = [max(a, b) for a, b in zip(widest, user.layer.padding, strict=True)]
+        return widest[0], widest[1], widest[2], widest[3]
+
+    def _new_value(
+        self, name: str, shape: tuple[int, int, int], varies: bool, zeros: tuple[int, int] = (0, 0)
+    ) -> Value:
+        padding = self._padding_of(name)
+        geometry = (shape, padding, varies, zeros)
+        free = self._free.get(geometry, [])
+        # A buffer is met again only by one of its own shape, so that its borders, and the first and last
+        # channels that ``zeros`` says are never written, stay zero.
+        buffer = free.pop() if free else self._add_buffer(shape, varies, padding)
+        self._geometry[buffer] = geometry
+        self._uses[buffer] = max(len(self.users.get(name, [])), 1)
+        if name == self.network.nodes[-1].name:
+            self._uses[buffer] += 1
+        value = Value(buffer, shape, varies)
+        self.values[name] = value
+        return value
+
+    def _add_buffer(
+        self, shape: tuple[int, int, int], varies: bool, padding: tuple[int, int, int, int]
+    ) -> int:
+        channels, height, width = shape
+        top, left, bottom, right = padding
+        row_step = (left + width + right) * channels * VECTOR
+        block_step = (top + height + bottom) * row_step
+        border = top * row_step + left * channels * VECTOR
+        variant_step = self.group * block_step if varies else 0
+        self.buffers.append(
+            (self.size + border, variant_step, block_step, row_step, border, height, width, channels)
+        )
+        self.size += self.group * block_step * (self.variants if varies else 1)
         return len(self.buffers) - 1
 
-    def _operation(
-        self,
-        kind: int,
-        layer: int,
-        source: int,
-        target: int,
-        features: int,
-        varies: bool,
-        relu: bool = False,
-    ) -> None:
-        variants = self.variants if varies else 1
-        self.operations.append((kind, layer, source, target, features, variants, int(relu)))
+    def _release(self, values: list[Value]) -> None:
+        for value in values:
+            self._uses[value.buffer] -= 1
+            if self._uses[value.buffer] == 0:
+                self._free.setdefault(self._geometry[value.buffer], []).append(value.buffer)
+
+    def _add_coefficients(self, scale: np.ndarray, shift: np.ndarray) -> int:
+        at = self._coefficients
+        self.scales.append(scale)
+        self.shifts.append(shift)
+        self._coefficients += len(scale)
+        return at
+
+    def _add_tiles(self, name: str, window: Window, source: Value) -> tuple[int, int]:
+        """Cut the rows of a layer's matrix into tiles, and each tile's rows into segments."""
+        row_step = self.buffers[source.buffer][3]
+        pixel = source.shape[0] * VECTOR
+        height, width = window.kernel
+        whole_pixels = window.groups == 1 and window.dilation[1] == 1
+        if whole_pixels:
+            length = width * window.channels
+            pieces = [(ky * window.dilation[0] * row_step, length) for ky in range(height)]
+        else:
+            pieces = [
+                (ky * window.dilation[0] * row_step + kx * window.dilation[1] * pixel, window.channels)
+                for ky in range(height)
+                for kx in range(width)
+            ]
+        pieces = _joined(pieces)
+        total = sum(run for _, run in pieces)
+        first_tile = len(self.tiles)
+        for row in range(0, total, self.tile_rows[name]):
+            segment = len(self.offsets)
+            for offset, run in _part(pieces, row, min(row + self.tile_rows[name], total)):
+                self.offsets.append(offset)
+                self.runs.append(run)
+            self.tiles.append((row, segment, len(self.offsets) - segment))
+        return first_tile, len(self.tiles) - first_tile
+
+    def _append(self, **fields: int) -> None:
+        record = dict.fromkeys(layout.OPERATION.names or (), 0) | {"other": -1} | fields
+        self.operations.append(tuple(record[name] for name in layout.OPERATION.names or ()))
+
+
+def _joined(pieces: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Neighbouring pieces that follow each other in memory as one."""
+    joined = [pieces[0]]
+    for offset, run in pieces[1:]:
+        last_offset, last_run = joined[-1]
+        if last_offset + last_run * VECTOR == offset:
+            joined[-1] = (last_offset, last_run + run)
+        else:
+            joined.append((offset, run))
+    return joined
+
+
+def _part(pieces: list[tuple[int, int]], first: int, last: int) -> list[tuple[int, int]]:
+    """Rows ``first`` to ``last - 1`` of the pieces."""
+    part, row = [], 0
+    for offset, run in pieces:
+        low, high = max(first, row), min(last, row + run)
+        if low < high:
+            part.append((offset + (low - row) * VECTOR, high - low))
+        row += run
+    return part

@@ -22,7 +22,7 @@ import numpy as np
 
 from reliability.errors import UserError
 from reliability.files import write_atomically
-from reliability.layers import LAYERS, Flatten, Layer, Linear, ReLU, Softmax, arrays_of
+from reliability.layers import LAYERS, BatchNorm, Conv2d, Flatten, Layer, Linear, ReLU, Softmax, arrays_of
 
 FORMAT = "reliability-network/1"
 INPUT = "input"
@@ -263,13 +263,48 @@ def mlp(
     return Network(tuple(nodes), shape, preprocessing or Preprocessing(), name, about)
 
 
+def fold_batch_norms(network: Network) -> Network:
+    """The same network with every batch norm that alone follows a layer with weights folded into it.
+
+    Other batch norms stay as they are.
+    """
+    users: dict[str, list[Node]] = {}
+    for node in network.nodes:
+        for name in node.inputs:
+            users.setdefault(name, []).append(node)
+    layers = {node.name: node.layer for node in network.nodes}
+    renamed: dict[str, str] = {}
+    kept = []
+    for node in network.nodes:
+        source = renamed.get(node.inputs[0], node.inputs[0])
+        before = layers.get(source)
+        if (
+            isinstance(node.layer, BatchNorm)
+            and isinstance(before, Linear | Conv2d)
+            and len(users[node.inputs[0]]) == 1
+        ):
+            factor = node.layer.factor.reshape((-1,) + (1,) * (before.weight.ndim - 1))
+            bias = 0 if before.bias is None else before.bias
+            layers[source] = dataclasses.replace(
+                before, weight=before.weight * factor, bias=bias * node.layer.factor + node.layer.offset
+            )
+            renamed[node.name] = source
+        else:
+            kept.append(node)
+    nodes = tuple(
+        Node(node.name, layers[node.name], tuple(renamed.get(name, name) for name in node.inputs))
+        for node in kept
+    )
+    return dataclasses.replace(network, nodes=nodes)
+
+
 def load_network(name: str | Path) -> Network:
-    """A network by its built-in name or from a file that :meth:`Network.save` wrote.
+    """A network by its built-in name, from a file that :meth:`Network.save` wrote, or from an ONNX file.
 
     Parameters
     ----------
     name : str or Path
-        ``"digits-mlp"``, ``"mnist-mlp"``, or the path of an NPZ file.
+        ``"digits-mlp"``, ``"mnist-mlp"``, or the path of an NPZ or ONNX file.
 
     Raises
     ------
@@ -281,9 +316,15 @@ def load_network(name: str | Path) -> Network:
     path = Path(data.folder() / f"{str(name).replace('-', '_')}.npz")
     if str(name) not in data.NETWORKS:
         path = Path(name)
+        if path.suffix == ".onnx":
+            from reliability.onnx_reader import read_onnx
+
+            return read_onnx(path)
         if path.suffix != ".npz":
             known = ", ".join(data.NETWORKS)
-            raise UserError(f"there is no network {str(name)!r}: known are {known}, or a file FILE.npz")
+            raise UserError(
+                f"there is no network {str(name)!r}: known are {known}, or a file FILE.npz or FILE.onnx"
+            )
     return _read(path)
 
 

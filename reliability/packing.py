@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from reliability.kernels.latent import BLOCK
-from reliability.kernels.simd import WIDTH
+from reliability.kernels.simd import VECTOR
 
 
 def append(arrays: list[np.ndarray], new: np.ndarray) -> int:
@@ -30,15 +30,24 @@ def padded(matrix: np.ndarray, blocks: int) -> np.ndarray:
     return flat
 
 
-def pack_inputs(x: np.ndarray, blocks: int) -> np.ndarray:
-    """Inputs as blocks x features x WIDTH, flat, each with a last feature of ones."""
-    features = x.shape[1]
-    packed = aligned(1, blocks * (features + 1) * WIDTH, np.float32)[0]
-    view = packed.reshape(blocks, features + 1, WIDTH)
+def pack_images(x: np.ndarray, padding: tuple[int, int, int, int]) -> np.ndarray:
+    """Images as [block][row][column][channel][VECTOR], flat, with a border of zeros.
+
+    Parameters
+    ----------
+    x : ndarray of float32, shape (N, channels, height, width)
+    padding : four int
+        Border above, left, below and right.
+    """
+    count, channels, height, width = x.shape
+    top, left, bottom, right = padding
+    blocks = -(-count // VECTOR)
+    shape = (blocks, top + height + bottom, left + width + right, channels, VECTOR)
+    packed = aligned(1, int(np.prod(shape)), np.float32)[0]
+    view = packed[: np.prod(shape)].reshape(shape)
     for block in range(blocks):
-        part = x[block * WIDTH : (block + 1) * WIDTH]
-        view[block, :features, : len(part)] = part.T
-    view[:, features] = 1
+        part = x[block * VECTOR : (block + 1) * VECTOR]
+        view[block, top : top + height, left : left + width, :, : len(part)] = part.transpose(2, 3, 1, 0)
     return packed
 
 

@@ -19,12 +19,12 @@ from reliability.errors import UserError
 from reliability.kernels import layout
 from reliability.kernels.latent import BLOCK, NORMAL, UNIFORM
 from reliability.kernels.law import address_of
-from reliability.kernels.simd import WIDTH
+from reliability.kernels.simd import VECTOR
 from reliability.latents import Role, Supplied, key
-from reliability.layers import Linear
-from reliability.lowering import Graph
-from reliability.network import Network
-from reliability.packing import aligned, append, flat, pack_inputs, padded
+from reliability.layers import Conv2d, Linear
+from reliability.lowering import Graph, image_shape, source_shapes, unrolled, window_of
+from reliability.network import Network, fold_batch_norms
+from reliability.packing import aligned, append, flat, pack_images, padded
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +36,6 @@ class Compiled:
     arrays : layout.Plan
     sizes : dict of str to int
         Floats of each array of a workspace.
-    ones : tuple of int
-        Where the arena holds unit inputs.
     times : tuple of float
         Evaluation times, seconds.
     variants : tuple of str
@@ -46,7 +44,6 @@ class Compiled:
 
     arrays: layout.Plan
     sizes: dict[str, int]
-    ones: tuple[int, ...]
     times: tuple[float, ...]
     variants: tuple[str, ...]
 
@@ -57,9 +54,6 @@ class Compiled:
             dtype = np.float64 if name == "readout" else np.float32
             arrays[name] = aligned(workers, max(size, 1), dtype)
         arrays["weights"][:, : self.arrays.weights.size] = self.arrays.weights
-        # A layer whose bias is a row of devices reads a unit input behind each buffer's features.
-        for at in self.ones:
-            arrays["arena"][:, at : at + WIDTH] = 1
         shape = (workers, len(self.arrays.layers), len(self.variants))
         arrays["factors"] = np.ones(shape, np.float32)
         return layout.Workspace(**arrays)
@@ -68,39 +62,55 @@ class Compiled:
 @dataclass(frozen=True)
 class _AnalogLayer:
     name: str
-    matrix: np.ndarray  # columns x rows, the bias as last row where devices hold it
-    digital_bias: np.ndarray | None
+    matrix: (
+        np.ndarray
+    )  # columns x rows, rows in the order (y, x, channel), the bias last where devices hold it
+    bias_row: bool
+    groups: int
+    group_channels: int
     settings: LayerChip
 
 
 def _layers(network: Network, chip: Chip) -> dict[str, _AnalogLayer]:
-    nodes = [node for node in network.nodes if isinstance(node.layer, Linear)]
+    nodes = [node for node in network.nodes if isinstance(node.layer, Linear | Conv2d)]
     chip.check_layers([node.name for node in nodes])
+    sources = source_shapes(network)
     layers = {}
     for position, node in enumerate(nodes):
-        assert isinstance(node.layer, Linear)
+        assert isinstance(node.layer, Linear | Conv2d)
         settings = chip.layer(node.name, position, len(nodes))
         assert settings.mapping is not None
-        matrix, bias = node.layer.weight, node.layer.bias
-        if settings.analog and settings.mapping.bias == "devices" and bias is not None:
-            matrix, bias = np.column_stack([matrix, bias]), None
-        layers[node.name] = _AnalogLayer(node.name, matrix, bias, settings)
+        matrix, bias = unrolled(node.layer, sources[node.name]), node.layer.bias
+        bias_row = settings.analog and settings.mapping.bias == "devices" and bias is not None
+        if bias_row and bias is not None:
+            matrix = np.column_stack([matrix, bias])
+        window = window_of(node.layer, sources[node.name])
+        layers[node.name] = _AnalogLayer(
+            node.name, matrix, bool(bias_row), window.groups, window.channels, settings
+        )
     return layers
+
+
+def chip_network(network: Network, chip: Chip) -> Network:
+    """The network whose layers a chip holds: with batch norms folded where the mapping says so."""
+    return fold_batch_norms(network) if chip.mapping.batch_norm == "folded" else network
 
 
 def mapped_network(network: Network, chip: Chip) -> Network:
     """The digital network with the weights that the mapping represents (clipped where it clips)."""
+    network = chip_network(network, chip)
     nodes = []
     layers = _layers(network, chip)
     for node in network.nodes:
         found = layers.get(node.name)
         if found is not None and found.settings.analog:
-            assert isinstance(node.layer, Linear)
+            assert isinstance(node.layer, Linear | Conv2d)
             w_max = _weight_max(found)
             bias = node.layer.bias
-            if bias is not None and found.digital_bias is None:
+            if bias is not None and found.bias_row:
                 bias = np.clip(bias, -w_max, w_max)
-            node = replace(node, layer=Linear(np.clip(node.layer.weight, -w_max, w_max), bias))
+            layer = replace(node.layer, weight=np.clip(node.layer.weight, -w_max, w_max), bias=bias)
+            node = replace(node, layer=layer)
         nodes.append(node)
     return replace(network, nodes=tuple(nodes))
 
@@ -149,29 +159,39 @@ def compile_plan(
     UserError
         If the chip names layers that the network does not have, or a latent does not fit.
     """
+    network = chip_network(network, chip)
     layers = _layers(network, chip)
     reference = "global" in variants
     all_times = ((0.0, *times)) if reference else tuple(times)
+    graph = Graph(
+        network,
+        {name: _tile_rows(layer) for name, layer in layers.items()},
+        {name: layer.bias_row for name, layer in layers.items()},
+        len(variants),
+    )
     builder = _Builder(chip, all_times, reference, seed, role, dict(supplied or {}))
     for layer in layers.values():
-        builder.add_layer(layer)
+        builder.add_layer(layer, graph.windows[layer.name])
     builder.check_supplied()
-    graph = Graph(network, list(layers), len(variants))
     count = len(x)
-    blocks = math.ceil(count / WIDTH)
-    features = int(np.prod(network.input_shape))
+    lanes = VECTOR * math.ceil(count / VECTOR)
+    images = x.reshape(count, *image_shape(network.input_shape))
     arrays = layout.Plan(
-        inputs=pack_inputs(x.reshape(count, features), blocks),
-        input_features=features + 1,
+        inputs=pack_images(images, graph.input_padding),
         count=count,
-        labels=np.concatenate([labels, np.zeros(blocks * WIDTH - count)]).astype(np.int64),
+        group=graph.group,
+        labels=np.concatenate([labels, np.zeros(lanes - count)]).astype(np.int64),
         classes=network.classes,
         layers=np.array(builder.layers, layout.LAYER),
+        tiles=np.array(graph.tiles, layout.TILE),
+        offsets=np.array(graph.offsets, np.int64),
+        runs=np.array(graph.runs, np.int64),
         latents=np.array(builder.latents or [_no_latent()], layout.LATENT),
         operations=np.array(graph.operations, layout.OPERATION),
         buffers=np.array(graph.buffers, layout.BUFFER),
+        scales=flat(graph.scales),
+        shifts=flat(graph.shifts),
         weights=flat(builder.weights),
-        biases=flat(builder.biases),
         targets=flat(builder.targets),
         parameters=flat(builder.parameters),
         supplied=flat(builder.supplied),
@@ -180,17 +200,27 @@ def compile_plan(
         compensated=np.array([variant == "global" for variant in variants], np.int64),
     )
     pair = layout.COPIES * BLOCK
+    redraws = builder.variance_size > 0
     sizes = {
         "weights": sum(a.size for a in builder.weights),
         "variance": builder.variance_size,
         "state": builder.state_size,
         "arena": graph.size,
         "cells": 2 * pair + BLOCK + max(builder.most_latents, 1) * BLOCK,
-        "squares": max(layer.matrix.shape[1] for layer in layers.values()) * WIDTH,
-        "noise": (max(layer.matrix.shape[0] for layer in layers.values()) + 4) * WIDTH,
+        "sums": graph.sums,
+        "squares": graph.squares if redraws else 1,
+        "noise": graph.noise if redraws else 1,
         "readout": len(layers),
     }
-    return Compiled(arrays, sizes, tuple(graph.ones), tuple(times), tuple(variants))
+    return Compiled(arrays, sizes, tuple(times), tuple(variants))
+
+
+def _tile_rows(layer: _AnalogLayer) -> int:
+    """Rows of the layer's tiles; a digital layer is one piece."""
+    rows = layer.matrix.shape[1]
+    tile = layer.settings.tile
+    assert tile is not None
+    return min(tile.rows, rows) if layer.settings.analog and tile.rows != "layer" else rows
 
 
 class _Builder:
@@ -211,30 +241,27 @@ class _Builder:
         self.layers: list[tuple] = []
         self.latents: list[tuple] = []
         self.weights: list[np.ndarray] = []
-        self.biases: list[np.ndarray] = []
         self.targets: list[np.ndarray] = []
         self.parameters: list[np.ndarray] = []
         self.supplied: list[np.ndarray] = []
         self.variance_size = self.state_size = self.most_latents = 0
 
-    def add_layer(self, layer: _AnalogLayer) -> None:
+    def add_layer(self, layer: _AnalogLayer, tiles: tuple[int, int]) -> None:
         columns, rows = layer.matrix.shape
         blocks = math.ceil(layer.matrix.size / BLOCK)
         record = dict.fromkeys(layout.LAYER.names or (), 0)
         record |= {"rows": rows, "columns": columns, "blocks": blocks, "analog": int(layer.settings.analog)}
-        record["tile_rows"] = rows
+        record |= {"groups": layer.groups, "group_channels": layer.group_channels}
+        record |= {"bias_row": int(layer.bias_row), "tiles_at": tiles[0], "tiles": tiles[1]}
         record["weights_at"] = append(self.weights, padded(layer.matrix, blocks))
-        record["bias_at"] = -1 if layer.digital_bias is None else append(self.biases, layer.digital_bias)
         record["variance_at"] = -1
         if layer.settings.analog:
             self._add_devices(layer, record, blocks)
         self.layers.append(tuple(record[name] for name in layout.LAYER.names or ()))
 
     def _add_devices(self, layer: _AnalogLayer, record: dict, blocks: int) -> None:
-        device, tile = layer.settings.device, layer.settings.tile
-        assert device is not None and tile is not None
-        if tile.rows != "layer":
-            record["tile_rows"] = min(tile.rows, record["rows"])
+        device = layer.settings.device
+        assert device is not None
         w_max = _weight_max(layer)
         target = np.clip(layer.matrix.astype(np.float64) / w_max, -1, 1) * device.g_max_us
         record["targets_at"] = append(self.targets, padded(target, blocks))

@@ -22,7 +22,7 @@ from reliability.devices import ideal as ideal_device
 from reliability.errors import RunError, UserError
 from reliability.kernels.engine import run_chips
 from reliability.latents import Role, Supplied
-from reliability.layers import Linear
+from reliability.layers import Conv2d, Linear
 from reliability.metrics import Metric, as_metric
 from reliability.network import Network
 from reliability.plan import Compiled, compile_plan, mapped_network
@@ -30,6 +30,10 @@ from reliability.settings import whole
 
 # Rounding of float32 products allows this much; more is a wrong mapping, not arithmetic.
 _IDEAL_TOLERANCE = 1e-5
+# Multiply-adds from which on the digital network is computed by the kernels, and how many inputs are
+# compared with plain NumPy.
+_LONG = 1e10
+_COMPARED = 64
 # Numba's simplest threading layer must not be entered twice at once.
 _one_at_a_time = threading.Lock()
 
@@ -108,8 +112,7 @@ class Simulation:
         self._options: dict[str, Any] = {"seed": self.seed, "role": role, "supplied": latents}
         self._plans: dict[int, Compiled] = {}
         self._workspaces: dict[int, Any] = {}
-        self.reference_logits = network.forward(self.inputs)
-        self.reference = self._outcomes_of(self.reference_logits)
+        self.reference = self._outcomes_of(self._digital_logits())
 
     @property
     def block_chips(self) -> int:
@@ -123,7 +126,12 @@ class Simulation:
     @property
     def products_per_input(self) -> int:
         """Multiply-adds of one input."""
-        return sum(n.layer.weight.size for n in self.network.nodes if isinstance(n.layer, Linear))
+        total = 0
+        for node in self.network.nodes:
+            if isinstance(node.layer, Linear | Conv2d):
+                places = int(np.prod(self.network.shapes[node.name][1:]))
+                total += node.layer.weight.size * places
+        return total
 
     def block(self, group: int, first: int, count: int) -> Block:
         """Simulate chips ``first`` to ``first + count - 1`` under the conditions of one group."""
@@ -173,7 +181,7 @@ class Simulation:
         RunError
             If the largest difference of logits exceeds 1e-5 of the largest logit; names the layer.
         """
-        x, y = self.inputs[:256], self.labels[:256]
+        x, y = self.inputs[:_COMPARED], self.labels[:_COMPARED]
         for group in self.sweep.groups:
             overrides = {k: replace(v, device=None) for k, v in group.chip.layers.items()}
             chip = replace(group.chip, device=ideal_device(), layers=overrides, read_noise="frozen")
@@ -183,7 +191,7 @@ class Simulation:
             self._blame_layer(chip, x, y)
 
     def _blame_layer(self, chip: Chip, x: np.ndarray, y: np.ndarray) -> None:
-        nodes = [node.name for node in self.network.nodes if isinstance(node.layer, Linear)]
+        nodes = [node.name for node in self.network.nodes if isinstance(node.layer, Linear | Conv2d)]
         worst, difference = "", 0.0
         for position, name in enumerate(nodes):
             own = chip.layer(name, position, len(nodes))
@@ -235,6 +243,13 @@ class Simulation:
             self._workspaces.clear()
             self._workspaces[group] = self._plans[group].workspaces(self.threads)
         return self._plans[group]
+
+    def _digital_logits(self) -> np.ndarray:
+        """The digital network's logits; by the kernels where plain NumPy would take long."""
+        if self.products_per_input * len(self.labels) < _LONG:
+            return self.network.forward(self.inputs)
+        digital = Chip(device=ideal_device(), layers={"*": LayerChip(analog=False)})
+        return self._logits(digital, self.inputs, self.labels)
 
     def _check_supplied(self, chips: int) -> None:
         """Refuse to read latents of chips for which the caller supplied none."""

@@ -10,14 +10,14 @@ import pytest
 from scipy import stats
 
 import reliability as rl
-from reliability.kernels.simd import WIDTH
+from reliability.kernels.simd import VECTOR
 from reliability.network import mlp
 from reliability.simulation import Simulation
 from reliability.units import DAY, HOUR, YEAR
 
 TIMES = (0.0, HOUR, YEAR)
 VARIANTS = ("none", "global")
-INPUTS = WIDTH + 22  # one full block and part of another
+INPUTS = VECTOR + 22  # one full block and part of another
 
 
 def network(*, bias: bool = True, seed: int = 0):
@@ -290,12 +290,12 @@ def test_white_read_noise_has_the_variance_of_its_equation():
 
 def test_a_reads_noise_belongs_to_chip_and_input():
     """Not to the thread, the block of chips, or how many inputs follow."""
-    net, (x, y) = network(), dataset(3 * WIDTH + 5)
+    net, (x, y) = network(), dataset(3 * VECTOR + 5)
     chip = CHIPS["split read noise"]
     whole = fast_logits(net, (x, y), chip, chips=5, threads=1)
     np.testing.assert_array_equal(fast_logits(net, (x, y), chip, chips=5, threads=2), whole)
-    fewer = fast_logits(net, (x[: WIDTH + 3], y[: WIDTH + 3]), chip, chips=2, threads=1)
-    np.testing.assert_array_equal(fewer, whole[:2, ..., : WIDTH + 3, :])
+    fewer = fast_logits(net, (x[: VECTOR + 3], y[: VECTOR + 3]), chip, chips=2, threads=1)
+    np.testing.assert_array_equal(fewer, whole[:2, ..., : VECTOR + 3, :])
     same_input = np.repeat(x[:1], 2, axis=0), y[:2]
     twice = fast_logits(net, same_input, chip, chips=1)
     assert (twice[..., 0, :] != twice[..., 1, :]).all()

@@ -28,7 +28,7 @@ def draw(fill, blocks: int, *, first: int = 0, chip: int = 0, copy: int = 0, wor
 
 def readings(count: int, first: int, group: int, chip: int) -> np.ndarray:
     out = np.full(4 * count, np.nan, np.float32)
-    fill_readings(out, count, first, group, chip, *map(np.uint32, KEY))
+    fill_readings(out, count, first, group, 0, chip, *map(np.uint32, KEY))
     return out.reshape(4, count)
 
 

@@ -8,29 +8,62 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reliability.kernels.forward import checksum, multiply, rank
+from reliability.kernels import layout
 from reliability.kernels.intrinsics import HAS_FMA
-from reliability.kernels.simd import OUTPUTS, WIDTH
+from reliability.kernels.product import multiply
+from reliability.kernels.scores import checksum, rank
+from reliability.kernels.simd import OUTPUTS, VECTOR
 
 SENTINEL = np.float32(-12345)
 
 
 def multiplied(w: np.ndarray, x: np.ndarray, tile_rows: int, *, w_at: int = 0, x_at: int = 0, c_at: int = 0):
-    """``w @ x`` by the kernel, with each array at an offset; nothing beside the result may be touched."""
+    """``w @ x`` by the kernel, with each array at an offset; nothing beside the result may be touched.
+
+    The columns of ``x``, a whole number of vectors, stand one vector behind the other; a tile's rows come in
+    two segments where it has two.
+    """
     columns, rows = w.shape
+    vectors = x.shape[1] // VECTOR
+    packed = x.reshape(rows, vectors, VECTOR).transpose(1, 0, 2)
     flat_w = np.concatenate([np.full(w_at, np.nan), w.ravel(), [np.nan]]).astype(np.float32)
-    flat_x = np.concatenate([np.full(x_at, np.nan), x.ravel(), np.full(WIDTH, np.nan)]).astype(np.float32)
-    c = np.full(c_at + columns * WIDTH + WIDTH, SENTINEL, np.float32)
-    multiply(flat_w, w_at, columns, rows, tile_rows, flat_x, x_at, c, c_at)
+    flat_x = np.concatenate([np.full(x_at, np.nan), packed.ravel(), np.full(VECTOR, np.nan)]).astype(
+        np.float32
+    )
+    c = np.full(c_at + columns * x.shape[1] + VECTOR, SENTINEL, np.float32)
+    tiles, segments = [], []
+    for row in range(0, rows, tile_rows):
+        last = min(row + tile_rows, rows)
+        middle = (row + last + 1) // 2
+        own = [(first, end - first) for first, end in ((row, middle), (middle, last)) if end > first]
+        tiles.append((row, len(segments), len(own)))
+        segments += [(first * VECTOR, run) for first, run in own]
+    layer = np.zeros(1, layout.LAYER)
+    layer[["rows", "columns", "groups", "group_channels", "tiles"]] = (rows, columns, 1, rows, len(tiles))
+    multiply(
+        layer[0],
+        np.array(tiles, layout.TILE),
+        np.array([offset for offset, _ in segments], np.int64),
+        np.array([run for _, run in segments], np.int64),
+        flat_w,
+        w_at,
+        flat_x,
+        x_at,
+        rows * VECTOR,
+        c,
+        c_at,
+        vectors,
+    )
     assert (c[:c_at] == SENTINEL).all()
-    assert (c[c_at + columns * WIDTH :] == SENTINEL).all()
-    return c[c_at : c_at + columns * WIDTH].reshape(columns, WIDTH)
+    assert (c[c_at + columns * x.shape[1] :] == SENTINEL).all()
+    sums = c[c_at : c_at + columns * x.shape[1]].reshape(vectors, columns, VECTOR)
+    return sums.transpose(1, 0, 2).reshape(columns, -1)
 
 
-def operands(columns: int, rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def operands(columns: int, rows: int, vectors: int = 2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng((seed, columns, rows))
     w = random.normal(size=(columns, rows)).astype(np.float32)
-    return w, random.normal(size=(rows, WIDTH)).astype(np.float32)
+    return w, random.normal(size=(rows, vectors * VECTOR)).astype(np.float32)
 
 
 def check_rounding(found: np.ndarray, w: np.ndarray, x: np.ndarray) -> None:
@@ -40,9 +73,10 @@ def check_rounding(found: np.ndarray, w: np.ndarray, x: np.ndarray) -> None:
     assert (np.abs(found - wide_w @ wide_x) <= bound).all()
 
 
+@pytest.mark.parametrize("vectors", [1, 2, 3, 4, 7])
 @pytest.mark.parametrize("columns", range(1, 34))
-def test_product_for_every_number_of_columns(columns):
-    w, x = operands(columns, 37)
+def test_product_for_every_number_of_columns_and_vectors(columns, vectors):
+    w, x = operands(columns, 37, vectors)
     check_rounding(multiplied(w, x, 16), w, x)
 
 
@@ -50,11 +84,12 @@ def test_product_for_every_number_of_columns(columns):
     columns=st.integers(1, 33),
     rows=st.integers(1, 300),
     tile_rows=st.integers(1, 310),
+    vectors=st.integers(1, 7),
     offsets=st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5)),
 )
 @settings(max_examples=150, deadline=None, derandomize=True)
-def test_product_for_any_shape_tile_and_place(columns, rows, tile_rows, offsets):
-    w, x = operands(columns, rows)
+def test_product_for_any_shape_tile_and_place(columns, rows, tile_rows, vectors, offsets):
+    w, x = operands(columns, rows, vectors)
     w_at, x_at, c_at = offsets
     check_rounding(multiplied(w, x, tile_rows, w_at=w_at, x_at=x_at, c_at=c_at), w, x)
 
@@ -100,12 +135,12 @@ def test_naive_fused_multiply_add_at_a_false_tie():
 
 
 def ranks_of(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The kernel's ranks of logits, shape (N, classes), N up to WIDTH."""
+    """The kernel's ranks of logits, shape (N, classes), N up to VECTOR."""
     count, classes = logits.shape
-    packed = np.zeros((classes, WIDTH), np.float32)
+    packed = np.zeros((classes, VECTOR), np.float32)
     packed[:, :count] = logits.T
     ranks = np.full(count, 77, np.uint8)
-    padded = np.zeros(WIDTH, np.int64)
+    padded = np.zeros(VECTOR, np.int64)
     padded[:count] = labels
     rank(packed.ravel(), classes, padded, ranks, count)
     return ranks
@@ -115,8 +150,8 @@ def ranks_of(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def test_ranks_count_the_classes_above_the_right_one(classes):
     random = np.random.default_rng(classes)
     # Few distinct values, so that ties are common.
-    logits = random.integers(-3, 3, (WIDTH - 1, classes)).astype(np.float32)
-    labels = random.integers(0, classes, WIDTH - 1)
+    logits = random.integers(-3, 3, (VECTOR - 1, classes)).astype(np.float32)
+    labels = random.integers(0, classes, VECTOR - 1)
     order = np.argsort(-logits, axis=1, kind="stable")  # ties go to the smaller class
     expected = (order == labels[:, None]).argmax(axis=1)
     np.testing.assert_array_equal(ranks_of(logits, labels), np.minimum(expected, 255))
@@ -130,8 +165,8 @@ def test_a_logit_that_is_not_a_number_never_counts_as_right():
 
 def test_checksum_sees_every_bit_of_the_wanted_inputs_only():
     random = np.random.default_rng(1)
-    logits = random.normal(size=(5, WIDTH)).astype(np.float32)
-    count = WIDTH - 3
+    logits = random.normal(size=(5, VECTOR)).astype(np.float32)
+    count = VECTOR - 3
     whole = checksum(logits.ravel(), 5, count)
     assert whole == int(logits[:, :count].copy().view(np.uint32).sum(dtype=np.uint64))
     beyond = logits.copy()

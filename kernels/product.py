@@ -1,0 +1,92 @@
+"""The matrix product of a crossbar: strips of column sums, tile by tile."""
+
+from __future__ import annotations
+
+from .cache import compiled
+from .simd import OUTPUTS, VECTOR, VECTORS, make_product
+
+_full_3, _full_2, _full_1 = (make_product(OUTPUTS, v) for v in (3, 2, 1))
+_four_3, _four_2, _four_1 = (make_product(4, v) for v in (3, 2, 1))
+_two_3, _two_2, _two_1 = (make_product(2, v) for v in (3, 2, 1))
+_one_3, _one_2, _one_1 = (make_product(1, v) for v in (3, 2, 1))
+
+
+@compiled()
+def _columns(w, w_at, stride, x, x_at, x_step, c, c_at, c_step, segments, columns, vectors):
+    """All columns of one tile for one, two or three vectors, as many at a time as the registers hold."""
+    j = 0
+    while j < columns:
+        at, to = w_at + j * stride, c_at + j * VECTOR
+        left = columns - j
+        if left >= OUTPUTS:
+            j += OUTPUTS
+            if vectors == 3:
+                _full_3(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+            elif vectors == 2:
+                _full_2(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+            else:
+                _full_1(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+        elif left >= 4:
+            j += 4
+            if vectors == 3:
+                _four_3(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+            elif vectors == 2:
+                _four_2(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+            else:
+                _four_1(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+        elif left >= 2:
+            j += 2
+            if vectors == 3:
+                _two_3(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+            elif vectors == 2:
+                _two_2(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+            else:
+                _two_1(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+        else:
+            j += 1
+            if vectors == 3:
+                _one_3(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+            elif vectors == 2:
+                _one_2(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+            else:
+                _one_1(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+
+
+@compiled()
+def multiply(layer, tiles, offsets, runs, w, w_at, x, x_at, x_step, c, c_at, vectors):
+    """One strip of column sums, tile by tile: partial sums of a tile's rows, added up digitally.
+
+    Parameters
+    ----------
+    layer : record of layout.LAYER
+    tiles, offsets, runs
+        As in layout.Plan.
+    w, w_at : ndarray of float32, int
+        Matrix, columns x rows.
+    x, x_at, x_step : ndarray of float32, int, int
+        Where the first row of the first vector stands, and the step to the next vector: to the next place of
+        a convolution's output row, or to the next block of inputs.
+    c, c_at : ndarray of float32, int
+        Sums are written, vectors x columns x VECTOR.
+    vectors : int
+    """
+    own = layer.columns // layer.groups
+    step = layer.columns * VECTOR
+    for t in range(layer.tiles):
+        tile = tiles[layer.tiles_at + t]
+        for first in range(0, vectors, VECTORS):
+            for g in range(layer.groups):
+                _columns(
+                    w,
+                    w_at + g * own * layer.rows + tile.row,
+                    layer.rows,
+                    x,
+                    x_at + first * x_step + g * layer.group_channels * VECTOR,
+                    x_step,
+                    c,
+                    c_at + first * step + g * own * VECTOR,
+                    step,
+                    (offsets, runs, tile.segment, tile.segments, t > 0),
+                    own,
+                    min(VECTORS, vectors - first),
+                )
