@@ -16,7 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from reliability.cifar import read_cifar10
 from reliability.errors import UserError
+from reliability.npz import read_npz
 
 SPLITS = ("test", "train")
 
@@ -98,9 +100,9 @@ def load_dataset(name: str, folder: str | Path | None = None, split: str = "test
     Parameters
     ----------
     name : str
-        ``"digits"`` (built in), ``"mnist"`` or ``"fashion-mnist"``.
+        ``"digits"`` (built in), ``"mnist"``, ``"fashion-mnist"``, ``"cifar10"``, or ``"npz"``.
     folder : str or Path, optional
-        Folder with the dataset's original files; not for a built-in dataset.
+        Folder with the dataset's original files, or the NPZ file; not for a built-in dataset.
     split : {"test", "train"}
 
     Raises
@@ -122,7 +124,7 @@ def parse_dataset(text: str, split: str = "test") -> Dataset:
     Parameters
     ----------
     text : str
-        For example ``"digits"``, ``"mnist:/path/to/folder"`` or ``"mnist:C:\data"``.
+        For example ``"digits"``, ``"mnist:/path/to/folder"``, ``"mnist:C:\data"`` or ``"npz:mine.npz"``.
     split : {"test", "train"}
     """
     # Only the first colon separates: a Windows path brings its own.
@@ -245,6 +247,23 @@ def _mnist(name: str, folder: Path | None, split: str) -> Dataset:
     return Dataset(name, x, y, f"{name}, {split} split ({len(x)} inputs), {images}")
 
 
+def _cifar10(name: str, folder: Path | None, split: str) -> Dataset:
+    if folder is None:
+        raise UserError(f"dataset {name!r} needs the folder of its files: {name}:FOLDER")
+    x, y = read_cifar10(folder, split)
+    return Dataset(name, x, y, f"CIFAR-10, {split} split ({len(x)} inputs), {folder}")
+
+
+def _npz(name: str, path: Path | None, split: str) -> Dataset:
+    """Arrays x and y of a file of the user's, whatever the split."""
+    if path is None:
+        raise UserError(f"dataset {name!r} needs a file with arrays x and y: {name}:FILE.npz")
+    arrays = read_npz(path, "dataset file")
+    if not {"x", "y"} <= arrays.keys():
+        raise UserError(f"dataset file {path} must hold arrays x and y, holds {', '.join(arrays) or 'none'}")
+    return Dataset(path.stem, arrays["x"], arrays["y"], f"arrays x and y of {path}")
+
+
 def _idx_file(name: str, folder: Path, stem: str, kind: str) -> Path:
     # Both separators and both packings are in circulation.
     names = [f"{stem}{separator}{kind}{packing}" for separator in "-." for packing in ("", ".gz")]
@@ -256,4 +275,10 @@ def _idx_file(name: str, folder: Path, stem: str, kind: str) -> Path:
 
 
 Reader = Callable[[str, Path | None, str], Dataset]
-READERS: dict[str, Reader] = {"digits": _digits, "mnist": _mnist, "fashion-mnist": _mnist}
+READERS: dict[str, Reader] = {
+    "digits": _digits,
+    "mnist": _mnist,
+    "fashion-mnist": _mnist,
+    "cifar10": _cifar10,
+    "npz": _npz,
+}

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ import numpy as np
 from reliability.errors import UserError
 from reliability.files import write_atomically
 from reliability.layers import LAYERS, BatchNorm, Conv2d, Flatten, Layer, Linear, ReLU, Softmax, arrays_of
+from reliability.npz import read_npz
 
 FORMAT = "reliability-network/1"
 INPUT = "input"
@@ -329,9 +328,8 @@ def load_network(name: str | Path) -> Network:
 
 
 def _read(path: Path) -> Network:
+    arrays = read_npz(path, "network file")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
         if "network" not in arrays:
             raise UserError("has no entry 'network': it was not written by Network.save")
         description = json.loads(arrays.pop("network").tobytes())
@@ -359,20 +357,6 @@ def _read(path: Path) -> Network:
         )
     except UserError as error:
         raise UserError(f"network file {path}: {error}") from None
-    except FileNotFoundError:
-        raise UserError(f"network file {path} does not exist") from None
-    # A damaged archive raises any of these: zlib.error from its data, RuntimeError from its flags (encrypted,
-    # unknown compression) and from JSON nested too deep, MemoryError from a false array size.
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        EOFError,
-        OverflowError,
-        RuntimeError,
-        MemoryError,
-        zlib.error,
-        zipfile.BadZipFile,
-    ) as error:
+    # A damaged description raises any of these; RecursionError, a RuntimeError, if it is nested too deep.
+    except (ValueError, KeyError, TypeError, OverflowError, RuntimeError) as error:
         raise UserError(f"network file {path} cannot be read: {error}") from None

@@ -257,7 +257,7 @@ def test_pickles_are_refused_and_not_run(path, tmp_path):
     ):
         path.write_bytes(good)
         rewrite(path, **changes)
-        with pytest.raises(UserError, match=r"cannot be read: .*allow_pickle=False"):
+        with pytest.raises(UserError, match="holds Python objects, which are never unpickled"):
             load_network(path)
     path.write_bytes(pickle.dumps(Trap()))
     with pytest.raises(UserError, match="cannot be read"):
