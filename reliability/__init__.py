@@ -50,6 +50,7 @@ from reliability.figure import Curve  # noqa: E402
 from reliability.latents import draw_latents  # noqa: E402
 from reliability.montecarlo import simulate  # noqa: E402
 from reliability.network import Network, load_network  # noqa: E402
+from reliability.onnx_reader import from_torch  # noqa: E402
 from reliability.settings import load_chip  # noqa: E402
 from reliability.statistics import summarize  # noqa: E402
 from reliability.units import DAY, HOUR, MINUTE, MONTH, WEEK, YEAR  # noqa: E402
@@ -75,6 +76,7 @@ __all__ = [
     "UserError",
     "devices",
     "draw_latents",
+    "from_torch",
     "load_chip",
     "load_dataset",
     "load_network",

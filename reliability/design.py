@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from reliability.errors import UserError
 from reliability.figure import Curve
 from reliability.montecarlo import MAXIMUM
 from reliability.network import Network, load_network
+from reliability.preprocessing import parse_preprocessing
 from reliability.pyfile import load_object
 from reliability.settings import put
 from reliability.simulation import Simulation
@@ -45,6 +46,9 @@ class Study:
         The most chips that ``ci_width`` may take.
     inputs : int, optional
         Use the first so many test inputs; all of them otherwise.
+    preprocessing : str, optional
+        What inputs go through before the network, in place of what is stored with it
+        (:func:`reliability.preprocessing.parse_preprocessing`).
     seed : int
     metric : str or callable
         As in :func:`reliability.simulate`.
@@ -63,6 +67,7 @@ class Study:
     ci_width: float | None = None
     max_chips: int = MAXIMUM
     inputs: int | None = None
+    preprocessing: str | None = None
     seed: int = 0
     metric: str | Callable = "top-1"
     target: float | None = None
@@ -78,6 +83,13 @@ class Study:
         """The network and the inputs of the study."""
         network = load_network(self.network)
         dataset = parse_dataset(self.dataset)
+        if self.preprocessing is not None:
+            network = replace(network, preprocessing=parse_preprocessing(self.preprocessing))
+        elif self.network.endswith(".onnx") and network.preprocessing.is_none and dataset.x.dtype.kind == "u":
+            raise UserError(
+                f"network {self.network} does not say how inputs are scaled, and dataset {dataset.name!r} holds "
+                f"whole numbers: give --preprocessing none, unit, imagenet, or the numbers"
+            )
         return network, dataset if self.inputs is None else dataset.head(self.inputs)
 
     def simulation(self, network: Network, dataset: Dataset, threads: int | None = None) -> Simulation:

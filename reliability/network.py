@@ -22,6 +22,7 @@ from reliability.errors import UserError
 from reliability.files import write_atomically
 from reliability.layers import LAYERS, BatchNorm, Conv2d, Flatten, Layer, Linear, ReLU, Softmax, arrays_of
 from reliability.npz import read_npz
+from reliability.preprocessing import Preprocessing
 
 FORMAT = "reliability-network/1"
 INPUT = "input"
@@ -34,43 +35,6 @@ class Node:
     name: str
     layer: Layer
     inputs: tuple[str, ...] = (INPUT,)
-
-
-@dataclass(frozen=True, eq=False)
-class Preprocessing:
-    """What a raw input goes through before the first layer: ``(x * scale - mean) / std``.
-
-    ``mean`` and ``std`` hold one number, or one for each channel (the first axis of an input).
-    """
-
-    scale: float = 1.0
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
-
-    def __post_init__(self) -> None:
-        try:
-            object.__setattr__(self, "scale", float(self.scale))
-            for name in ("mean", "std"):
-                object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
-        except (TypeError, ValueError):
-            raise UserError(
-                "preprocessing needs a number for scale and lists of numbers for mean and std"
-            ) from None
-        if len(self.mean) != len(self.std) or not self.mean:
-            raise UserError("preprocessing needs as many means as standard deviations, at least one")
-        if not np.isfinite([self.scale, *self.mean, *self.std]).all() or min(self.std) <= 0:
-            raise UserError("preprocessing needs finite numbers and standard deviations above zero")
-        if self.scale == 0:
-            raise UserError("preprocessing with scale 0 makes all inputs equal")
-
-    def apply(self, x: np.ndarray) -> np.ndarray:
-        """Preprocessed inputs, float32, shape of ``x`` (N, ...)."""
-        x = np.asarray(x, np.float32) * np.float32(self.scale)
-        if self.mean == (0.0,) and self.std == (1.0,):
-            return x
-        shape = (1, len(self.mean)) + (1,) * (x.ndim - 2)
-        mean, std = (np.asarray(v, np.float32).reshape(shape) for v in (self.mean, self.std))
-        return (x - mean) / std
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +116,13 @@ class Network:
 
     @property
     def weights(self) -> int:
-        """Number of trained parameters."""
-        return sum(a.size for node in self.nodes for a in arrays_of(node.layer).values())
+        """Number of trained parameters; the statistics of a batch norm are not trained."""
+        return sum(
+            array.size
+            for node in self.nodes
+            for name, array in arrays_of(node.layer).items()
+            if not (isinstance(node.layer, BatchNorm) and name in ("mean", "variance"))
+        )
 
     def prepare(self, x: np.ndarray) -> np.ndarray:
         """Raw inputs as the first layer takes them: float32, shape (N, *input_shape).

@@ -13,6 +13,18 @@ from pathlib import Path
 
 from reliability.errors import RunError, UserError
 
+_FIELDS = (
+    "network",
+    "dataset",
+    "preprocessing",
+    "chips",
+    "max_chips",
+    "ci_width",
+    "inputs",
+    "seed",
+    "target",
+)
+
 EPILOG = """Examples:
   python -m reliability.study drift_vs_time
   python -m reliability.study drift_vs_time --network mnist-mlp --dataset mnist:FOLDER --inputs 1000
@@ -41,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--target", type=float, metavar="A", help="accuracy that a chip must reach, a fraction")
     p.add_argument("--chip", metavar="NAME|FILE.toml", help="chip to study")
     p.add_argument("--network", metavar="NAME|FILE", help="network to study")
+    p.add_argument("--preprocessing", metavar="HOW", help="none, unit, imagenet, or scale=.. mean=.. std=..")
     p.add_argument("--dataset", metavar="NAME[:FOLDER]", help="test inputs")
     p.add_argument(
         "--set", action="append", default=[], metavar="PATH=VALUE", help="set any field of the study"
@@ -89,7 +102,7 @@ def _run(arguments: argparse.Namespace, command: list[str]) -> int:
     name, study = load_study(arguments.study)
     if arguments.chip is not None:
         study = dataclasses.replace(study, chip=load_chip(arguments.chip))
-    for field in ("network", "dataset", "chips", "max_chips", "ci_width", "inputs", "seed", "target"):
+    for field in _FIELDS:
         value = getattr(arguments, field)
         if value is not None:
             study = dataclasses.replace(study, **{field: value})
