@@ -60,15 +60,15 @@ def report_w1(rounds: int, cores: int) -> None:
         print(f"\nOurs from 1 to {cores} threads: {scaling:.2f} times as fast.")
 
 
-def report_w4(rounds: int, cores: int) -> None:
-    w = workloads.w4()
+def report_own(title: str, w: workloads.Workload, chips: int, rounds: int, cores: int) -> None:
+    """A workload against this machine's matrix product alone."""
     work, flops = peers.product()
     contenders = {}
     for threads in sorted({1, cores}):
         contenders["sgemm", threads] = (work, 1)
-        contenders["ours", threads] = (chips_of(w.simulation(threads), TRIALS // 4), TRIALS // 4)
+        contenders["ours", threads] = (chips_of(w.simulation(threads), chips), chips)
     found = medians(alternate(contenders, rounds))
-    print("\nW4: the main job, a PCM chip 784-250-10 at five times, 1,000 inputs, global compensation\n")
+    print(f"\n{title}\n")
     print("| threads | ms a chip | GFLOP/s of products | of sgemm 2048 |")
     print("|---|---|---|---|")
     for threads in sorted({1, cores}):
@@ -102,14 +102,20 @@ def report_study(cores: int) -> None:
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--rounds", type=int, default=7, help="alternating rounds, at least 5")
-    p.add_argument("names", nargs="*", choices=["w1", "w4", "study", []], help="workloads (default: all)")
+    p.add_argument(
+        "names", nargs="*", choices=["w1", "w3", "w4", "study", []], help="workloads (default: all)"
+    )
     arguments = p.parse_args()
-    names = arguments.names or ["w1", "w4", "study"]
+    names = arguments.names or ["w1", "w3", "w4", "study"]
     cores = available_cores()
     if "w1" in names:
         report_w1(arguments.rounds, cores)
+    if "w3" in names:
+        title = "W3: ResNet-20, 100 images, two Gaussian-programmed devices a weight, all included"
+        report_own(title, workloads.w3(SIGMA), 16, arguments.rounds, cores)
     if "w4" in names:
-        report_w4(arguments.rounds, cores)
+        title = "W4: the main job, a PCM chip 784-250-10 at five times, 1,000 inputs, global compensation"
+        report_own(title, workloads.w4(), TRIALS // 4, arguments.rounds, cores)
     if "study" in names:
         report_study(cores)
 

@@ -8,7 +8,18 @@ from itertools import pairwise
 import numpy as np
 
 import reliability as rl
-from reliability.network import Network, mlp
+from reliability.layers import (
+    Add,
+    BatchNorm,
+    Conv2d,
+    GlobalAveragePool,
+    Layer,
+    Linear,
+    PadChannels,
+    ReLU,
+    Subsample,
+)
+from reliability.network import Network, Node, mlp
 from reliability.simulation import Simulation
 
 TIMES = [0.0, rl.HOUR, rl.DAY, rl.MONTH, rl.YEAR]
@@ -29,7 +40,7 @@ class Workload:
     @property
     def flops(self) -> float:
         """Floating-point operations of one chip's products."""
-        return 2.0 * len(self.x) * self.times * sum(w.size for w in self.weights)
+        return 2.0 * len(self.x) * self.times * self.simulation(1).products_per_input
 
     def simulation(self, threads: int) -> Simulation:
         """The sweep, ready to run."""
@@ -45,6 +56,41 @@ def w4() -> Workload:
     """W4, the main job: a PCM chip 784-250-10 at five times, 1,000 inputs, global compensation."""
     chip = rl.Chip(device=rl.devices.pcm(), compensation="global")
     return _workload((784, 250, 10), chip, {"time_s": TIMES}, len(TIMES))
+
+
+def w3(sigma: float = 0.02) -> Workload:
+    """W3: ResNet-20 for CIFAR-10, 100 images, two Gaussian-programmed devices a weight.
+
+    Random weights and inputs of the right shapes: this workload is for timing only.
+    """
+    rng = np.random.default_rng(0)
+    nodes: list[Node] = []
+
+    def add(name: str, layer: Layer, *inputs: str) -> str:
+        nodes.append(Node(name, layer, inputs))
+        return name
+
+    def conv(name: str, source: str, inputs: int, outputs: int, stride: int) -> str:
+        weight = rng.standard_normal((outputs, inputs, 3, 3)) * np.sqrt(2 / (9 * inputs))
+        layer = Conv2d(weight, stride=(stride, stride), padding=(1, 1, 1, 1))
+        ones, zeros = np.ones(outputs), np.zeros(outputs)
+        return add(f"{name}.bn", BatchNorm(ones, zeros, zeros, ones), add(name, layer, source))
+
+    last, channels = add("relu", ReLU(), conv("stem", "input", 3, 16, 1)), 16
+    for stage, width in enumerate((16, 32, 64)):
+        for block in range(3):
+            name, stride = f"{stage}.{block}", 2 if stage and not block else 1
+            inner = add(f"{name}.relu1", ReLU(), conv(f"{name}.conv1", last, channels, width, stride))
+            inner = conv(f"{name}.conv2", inner, width, width, 1)
+            if stride == 2:
+                pad = (width - channels) // 2
+                last = add(f"{name}.pad", PadChannels(pad, pad), add(f"{name}.sub", Subsample(), last))
+            last, channels = add(f"{name}.relu2", ReLU(), add(f"{name}.add", Add(), inner, last)), width
+    add("logits", Linear(rng.standard_normal((10, 64))), add("pool", GlobalAveragePool(), last))
+    network = Network(tuple(nodes), (3, 32, 32))
+    x = rng.standard_normal((100, 3, 32, 32)).astype(np.float32)
+    chip = rl.Chip(device=rl.devices.gaussian(sigma=sigma))
+    return Workload([], x, np.zeros(len(x), np.int64), network, chip, {}, 1)
 
 
 def _workload(sizes: tuple[int, ...], chip: rl.Chip, vary: dict[str, list], times: int) -> Workload:

@@ -87,8 +87,8 @@ class Study:
             network = replace(network, preprocessing=parse_preprocessing(self.preprocessing))
         elif self.network.endswith(".onnx") and network.preprocessing.is_none and dataset.x.dtype.kind == "u":
             raise UserError(
-                f"network {self.network} does not say how inputs are scaled, and dataset {dataset.name!r} holds "
-                f"whole numbers: give --preprocessing none, unit, imagenet, or the numbers"
+                f"network {self.network} does not say how inputs are scaled, and dataset {dataset.name!r} "
+                f"holds whole numbers: give --preprocessing none, unit, imagenet, or the numbers"
             )
         return network, dataset if self.inputs is None else dataset.head(self.inputs)
 
