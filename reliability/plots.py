@@ -136,12 +136,16 @@ def _x_axis(axes: Axes, trials: pd.DataFrame, curve: Curve) -> None:
     if not curve.log_x:
         return
     values = np.sort(trials[curve.x].unique())
+    lowest = values[values > 0].min(initial=max(values[-1], 1.0))
     if values[0] > 0:
         axes.set_xscale("log")
     else:
-        axes.set_xscale("symlog", linthresh=values[values > 0].min(initial=1.0))
+        # Zero has no logarithm: below the first other value the axis is linear and short.
+        axes.set_xscale("symlog", linthresh=lowest, linscale=0.5)
+        axes.set_xlim(-0.15 * lowest, 2 * values[-1] if values[-1] > 0 else 1)
     if curve.x == "time_s":
-        ticks = {t: text for t, text in _TIMES.items() if values[0] / 1.01 <= t <= values[-1] * 1.01}
+        ticks = {t: text for t, text in _TIMES.items() if t == values[0] == 0 or lowest / 1.01 <= t}
+        ticks = {t: text for t, text in ticks.items() if t <= values[-1] * 1.01}
         axes.set_xticks(list(ticks), list(ticks.values()))
         axes.xaxis.set_minor_locator(NullLocator())
 

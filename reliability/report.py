@@ -213,13 +213,14 @@ def _failure_lines(summary: pd.DataFrame, fields: list[str]) -> list[str]:
 
 def _span(low: float, high: float) -> str:
     """Bounds of a failure time; infinity stands for later than the last time simulated."""
+    if high == 0:
+        return "from the start"
     if math.isinf(low):
         return "not at any time simulated"
     if math.isinf(high):
         return f"after {time_in_words(low)}" if low > 0 else "unknown"
-    return (
-        f"between {time_in_words(low)} and {time_in_words(high)}" if low > 0 else f"by {time_in_words(high)}"
-    )
+    until = time_in_words(high)
+    return f"between {time_in_words(low)} and {until}" if low > 0 else f"by {until}"
 
 
 def _select(rows: pd.DataFrame, condition: pd.Series, fields: list[str]) -> pd.DataFrame:

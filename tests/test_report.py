@@ -1,0 +1,101 @@
+"""What a study prints and draws."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import reliability as rl
+from reliability import plots
+from reliability.report import _span, summary_text, time_in_words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (1, "1 s"),
+        (90, "1.5 min"),
+        (3600, "1 h"),
+        (rl.DAY, "1 day"),
+        (rl.WEEK, "7 days"),
+        (rl.YEAR, "1 year"),
+    ],
+)
+def test_times_in_words(seconds, words):
+    assert time_in_words(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0, 0, "from the start"),
+        (0, rl.DAY, "by 1 day"),
+        (1, rl.DAY, "between 1 s and 1 day"),
+        (rl.DAY, math.inf, "after 1 day"),
+        (math.inf, math.inf, "not at any time simulated"),
+        (0, math.inf, "unknown"),
+    ],
+)
+def test_failure_times_in_words(low, high, words):
+    assert _span(low, high) == words
+
+
+@pytest.fixture(scope="module")
+def trials():
+    network, dataset = rl.load_network("digits-mlp"), rl.load_dataset("digits").head(90)
+    vary = {"time_s": [0, rl.HOUR, rl.YEAR], "compensation": ["none", "global"]}
+    return rl.simulate(network, dataset, rl.Chip(), vary=vary, chips=12)
+
+
+def test_the_figure_is_one_column_wide_and_says_what_it_shows(trials):
+    curve = rl.Curve(x="time_s", hue="compensation", log_x=True, label="Time")
+    figure = plots.accuracy_curve(trials, rl.summarize(trials), curve)
+    assert figure.get_figwidth() * 2.54 == pytest.approx(8.5)
+    above, below = figure.axes
+    assert "5\N{EN DASH}95 % of chips" in above.get_title(loc="left")
+    assert "95 % interval (chips and inputs)" in below.get_title(loc="left")
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["compensation: none", "compensation: global", "digital network"]
+    assert [t.get_text() for t in below.get_xticklabels()] == [
+        "0\ns",
+        "1\nh",
+        "1\nday",
+        "1\nmonth",
+        "1\nyear",
+    ]
+    lines = above.get_lines()
+    means = 100 * trials[trials["compensation"] == "none"].groupby("time_s")["accuracy"].mean()
+    np.testing.assert_allclose(lines[0].get_ydata(), means)
+
+
+def test_a_figure_without_the_digital_network_has_one_panel(trials):
+    scored = rl.simulate(
+        rl.load_network("digits-mlp"),
+        rl.load_dataset("digits").head(30),
+        rl.Chip(),
+        vary={"time_s": [1, rl.YEAR]},
+        chips=5,
+        metric=lambda logits, labels: logits[np.arange(len(labels)), labels],
+    )
+    figure = plots.accuracy_curve(scored, rl.summarize(scored), rl.Curve(x="time_s", log_x=True))
+    assert len(figure.axes) == 1
+
+
+def test_equal_figures_are_equal_files(trials, tmp_path):
+    curve = rl.Curve(x="time_s", hue="compensation", log_x=True)
+    paths = [tmp_path / name for name in ("a.pdf", "b.pdf", "a.png", "b.png")]
+    for path in paths:
+        plots.save(plots.accuracy_curve(trials, rl.summarize(trials), curve), [path])
+    content = [path.read_bytes() for path in paths]
+    assert content[0] == content[1]
+    assert content[2] == content[3]
+
+
+def test_the_summary_fits_a_hundred_columns_whatever_it_holds(trials):
+    text = summary_text(rl.summarize(trials), ["time_s", "compensation"], 0.95)
+    assert max(map(len, text.splitlines())) <= 100
+    assert "1 year" in text
+    assert "yield" in text
