@@ -49,6 +49,7 @@ LAYER = np.dtype(
 TILE = np.dtype(
     [
         ("row", np.int64),  # first row of the layer's matrix
+        ("resumes", np.int64),  # whether it goes on with the tile before, cut only to stay in the cache
         ("segment", np.int64),  # first of its segments
         ("segments", np.int64),
     ]

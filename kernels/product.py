@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .cache import compiled
-from .simd import OUTPUTS, VECTOR, VECTORS, make_product
+from .simd import ADD, OUTPUTS, RESUME, START, VECTOR, VECTORS, make_product
 
 _full_3, _full_2, _full_1 = (make_product(OUTPUTS, v) for v in (3, 2, 1))
 _four_3, _four_2, _four_1 = (make_product(4, v) for v in (3, 2, 1))
@@ -74,6 +74,7 @@ def multiply(layer, tiles, offsets, runs, w, w_at, x, x_at, x_step, c, c_at, vec
     step = layer.columns * VECTOR
     for t in range(layer.tiles):
         tile = tiles[layer.tiles_at + t]
+        how = RESUME if tile.resumes else (ADD if t > 0 else START)
         for first in range(0, vectors, VECTORS):
             for g in range(layer.groups):
                 _columns(
@@ -86,7 +87,7 @@ def multiply(layer, tiles, offsets, runs, w, w_at, x, x_at, x_step, c, c_at, vec
                     c,
                     c_at + first * step + g * own * VECTOR,
                     step,
-                    (offsets, runs, tile.segment, tile.segments, t > 0),
+                    (offsets, runs, tile.segment, tile.segments, how),
                     own,
                     min(VECTORS, vectors - first),
                 )

@@ -29,6 +29,7 @@ def _shape() -> tuple[int, int, int]:
 
 
 VECTOR, VECTORS, OUTPUTS = _shape()
+START, ADD, RESUME = range(3)
 
 
 def _splat(builder: ir.IRBuilder, scalar: ir.Value) -> ir.Value:
@@ -50,21 +51,22 @@ def make_product(outputs: int, vectors: int):
     """A micro-kernel ``C (+)= W X`` for a given number of outputs and vectors.
 
     The intrinsic takes ``(w, w_at, stride, x, x_at, x_step, c, c_at, c_step, offsets, runs, first, count,
-    accumulate)``. Vector ``v`` of row ``k`` of ``X`` stands at ``x_at + v * x_step`` plus the place of
+    how)``. Vector ``v`` of row ``k`` of ``X`` stands at ``x_at + v * x_step`` plus the place of
     the row: rows come in ``count`` segments from ``first`` on, segment ``s`` holding ``runs[s]`` rows of
     ``VECTOR`` floats that follow each other from ``offsets[s]`` on. Output ``o`` of vector ``v`` is written
     to ``c_at + v * c_step + o * VECTOR``; its weights stand at ``w_at + o * stride``, one a row.
 
-    Each sum runs over the rows in order, one fused multiply-add a term, whatever the lanes, and is added
-    to what ``c`` holds only at its end, as a digital adder behind a tile does.
+    Each sum runs over the rows in order, one fused multiply-add a term, whatever the lanes. ``how`` is
+    ``START`` (write the sums), ``ADD`` (at its end add each to what ``c`` holds, as a digital adder behind a
+    tile does) or ``RESUME`` (go on from what ``c`` holds, as if the rows before had been part of this call).
     """
 
     @intrinsic
     def product(
-        typingctx, w, w_at, stride, x, x_at, x_step, c, c_at, c_step, offsets, runs, first, count, accumulate
+        typingctx, w, w_at, stride, x, x_at, x_step, c, c_at, c_step, offsets, runs, first, count, how
     ):
         i64 = types.int64
-        signature = types.void(w, i64, i64, x, i64, i64, c, i64, i64, offsets, runs, i64, i64, types.boolean)
+        signature = types.void(w, i64, i64, x, i64, i64, c, i64, i64, offsets, runs, i64, i64, i64)
 
         def codegen(context, builder, signature, args):
             b = builder
@@ -74,12 +76,15 @@ def make_product(outputs: int, vectors: int):
 
             w_ptr, x_ptr, c_ptr, offsets_ptr, runs_ptr = (data(i) for i in (0, 3, 6, 9, 10))
             w_at, stride, x_at, x_step, c_at, c_step = (args[i] for i in (1, 2, 4, 5, 7, 8))
-            first, count, accumulate = args[11:14]
+            first, count, how = args[11:14]
             vector = ir.VectorType(_F32, VECTOR)
             zero = ir.Constant(vector, [_F32(0.0)] * VECTOR)
             cells = [(o, v) for o in range(outputs) for v in range(vectors)]
             w_rows = [b.gep(w_ptr, [b.add(w_at, b.mul(stride, _I64(o)))]) for o in range(outputs)]
             x_rows = [b.gep(x_ptr, [b.add(x_at, b.mul(x_step, _I64(v)))]) for v in range(vectors)]
+            places = {(o, v): b.add(c_at, b.add(b.mul(c_step, _I64(v)), _I64(o * VECTOR))) for o, v in cells}
+            resumed = b.icmp_signed("==", how, _I64(RESUME))
+            start = {cell: b.select(resumed, _load(b, c_ptr, places[cell]), zero) for cell in cells}
             last = b.add(first, count)
             before = b.block
             segment = b.append_basic_block("segment")
@@ -123,16 +128,17 @@ def make_product(outputs: int, vectors: int):
             at.add_incoming(offset, segment)
             at.add_incoming(at_next, row)
             for cell in cells:
-                so_far[cell].add_incoming(zero, before)
+                so_far[cell].add_incoming(start[cell], before)
                 so_far[cell].add_incoming(new[cell], end)
                 sums[cell].add_incoming(so_far[cell], segment)
                 sums[cell].add_incoming(new[cell], row)
 
             b.position_at_end(done)
-            for o, v in cells:
-                place = _vector_at(b, c_ptr, b.add(c_at, b.add(b.mul(c_step, _I64(v)), _I64(o * VECTOR))))
-                value = b.fadd(b.load(place, align=4), new[o, v])
-                b.store(b.select(accumulate, value, new[o, v]), place, align=4)
+            added = b.icmp_signed("==", how, _I64(ADD))
+            for cell in cells:
+                place = _vector_at(b, c_ptr, places[cell])
+                value = b.fadd(b.load(place, align=4), new[cell])
+                b.store(b.select(added, value, new[cell]), place, align=4)
             return context.get_dummy_value()
 
         return signature, codegen

@@ -42,6 +42,8 @@ _ACTIVATIONS = {
     Sigmoid: layout.SIGMOID,
     Tanh: layout.TANH,
 }
+# Rows of several blocks of inputs that stay in the first cache while all columns pass over them.
+_CACHED_ROWS = 128
 Geometry = tuple[tuple[int, int, int], tuple[int, int, int, int], bool, tuple[int, int]]
 
 
@@ -134,7 +136,7 @@ class Graph:
         self.tile_rows, self.bias_rows = tile_rows, bias_rows
         self.operations: list[tuple] = []
         self.buffers: list[tuple] = []
-        self.tiles: list[tuple[int, int, int]] = []
+        self.tiles: list[tuple[int, int, int, int]] = []
         self.offsets: list[int] = []
         self.runs: list[int] = []
         self.scales: list[np.ndarray] = []
@@ -410,11 +412,14 @@ class Graph:
         total = sum(run for _, run in pieces)
         first_tile = len(self.tiles)
         for row in range(0, total, self.tile_rows[name]):
-            segment = len(self.offsets)
-            for offset, run in _part(pieces, row, min(row + self.tile_rows[name], total)):
-                self.offsets.append(offset)
-                self.runs.append(run)
-            self.tiles.append((row, segment, len(self.offsets) - segment))
+            end = min(row + self.tile_rows[name], total)
+            step = end - row if self.group == 1 else _CACHED_ROWS
+            for first in range(row, end, step):
+                segment = len(self.offsets)
+                for offset, run in _part(pieces, first, min(first + step, end)):
+                    self.offsets.append(offset)
+                    self.runs.append(run)
+                self.tiles.append((first, int(first > row), segment, len(self.offsets) - segment))
         return first_tile, len(self.tiles) - first_tile
 
     def _append(self, **fields: int) -> None:

@@ -36,7 +36,7 @@ def multiplied(w: np.ndarray, x: np.ndarray, tile_rows: int, *, w_at: int = 0, x
         last = min(row + tile_rows, rows)
         middle = (row + last + 1) // 2
         own = [(first, end - first) for first, end in ((row, middle), (middle, last)) if end > first]
-        tiles.append((row, len(segments), len(own)))
+        tiles.append((row, 0, len(segments), len(own)))
         segments += [(first * VECTOR, run) for first, run in own]
     layer = np.zeros(1, layout.LAYER)
     layer[["rows", "columns", "groups", "group_channels", "tiles"]] = (rows, columns, 1, rows, len(tiles))
