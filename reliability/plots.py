@@ -78,7 +78,7 @@ def accuracy_curve(trials: pd.DataFrame, summary: pd.DataFrame, curve: Curve) ->
             _say(axes[1], "Mean drop; band: its 95 % interval (chips and inputs)")
         metric = str(trials.attrs.get("metric", "top-1")).capitalize()
         axes[0].set_ylabel(f"{metric} accuracy (%)")
-        clean = _reference(trials)
+        clean = reference_accuracy(trials)
         if clean is not None:
             axes[0].axhline(100 * clean, **_CLEAN)
         if panels == 2:
@@ -122,7 +122,7 @@ def _say(axes: Axes, text: str) -> None:
     axes.set_title(text, loc="left", fontsize=7, pad=3)
 
 
-def _reference(trials: pd.DataFrame) -> float | None:
+def reference_accuracy(trials: pd.DataFrame) -> float | None:
     """Accuracy of the digital network on the same inputs, where the table holds it."""
     packed = trials.attrs.get("reference_bits")
     if not isinstance(packed, str):

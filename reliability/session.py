@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import sys
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from reliability.design import Study
@@ -93,7 +91,11 @@ def run_study(
     if not quiet:
         print(study.question, end="\n\n")
         asked = {name: trials.attrs.get(name) for name in ("ci_width", "widest")}
-        print(report.summary_text(summary, trials.attrs["conditions"], _clean(trials), **asked))
+        print(
+            report.summary_text(
+                summary, trials.attrs["conditions"], plots.reference_accuracy(trials), **asked
+            )
+        )
         print(f"\nFigure, tables and provenance are in {folder}")
     return Result(trials, summary, folder)
 
@@ -130,11 +132,3 @@ def _failures(trials: pd.DataFrame, target: float | None) -> pd.DataFrame | None
     if "time_s" not in trials.attrs["conditions"] or trials["time_s"].nunique() < 2:
         return None
     return failure_table(trials, target) if "correct" in trials else None
-
-
-def _clean(trials: pd.DataFrame) -> float | None:
-    packed = trials.attrs.get("reference_bits")
-    if not isinstance(packed, str):
-        return None
-    right = np.frombuffer(base64.b64decode(packed), np.uint8)
-    return int(np.bitwise_count(right).sum()) / int(trials["inputs"].iloc[0])
