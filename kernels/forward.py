@@ -12,11 +12,29 @@ from .strip import square, strip
 
 
 @compiled()
+def _end(plan, work, op, variant, block, first_block, row, first, places):
+    """The digital end of neighbouring places of one row; ``first`` is the first of their sums."""
+    target = plan.buffers[op.target]
+    channels = plan.layers[op.layer].columns
+    step = channels * VECTOR
+    y, y_at = locate(plan, work, op.target, variant, block, first_block)
+    y_at += row * target.row_step
+    other, other_at, other_step = y, y_at, np.int64(0)
+    if op.other >= 0:
+        other, other_at = locate(plan, work, op.other, variant, block, first_block)
+        other_at += row * plan.buffers[op.other].row_step
+        other_step = step
+    factor = work.factors[op.layer, variant]
+    for p in range(places):
+        sums_at, beside = (first + p) * step, other_at + p * other_step
+        finish(plan, op, work.sums, sums_at, y, y_at + p * step, channels, factor, other, beside)
+
+
+@compiled()
 def _layered(plan, work, op, time, chip, first_block, blocks):
     """A layer with weights: strips of column sums, each with its digital end."""
     layer = plan.layers[op.layer]
     source, target = plan.buffers[op.source], plan.buffers[op.target]
-    channels = layer.columns
     pixel = source.channels * VECTOR
     x_step = op.stride_width * pixel
     for sources in range(1 if op.shared else op.variants):
@@ -37,23 +55,7 @@ def _layered(plan, work, op, time, chip, first_block, blocks):
             for block in range(blocks):
                 for variant in range(op.variants if op.shared else 1):
                     v = variant if op.shared else sources
-                    y, y_at = locate(plan, work, op.target, v, block, first_block)
-                    other, other_at = y, y_at
-                    if op.other >= 0:
-                        other, other_at = locate(plan, work, op.other, v, block, first_block)
-                    factor = work.factors[op.layer, v]
-                    finish(
-                        plan,
-                        op,
-                        work.sums,
-                        block * channels * VECTOR,
-                        y,
-                        y_at,
-                        channels,
-                        factor,
-                        other,
-                        other_at,
-                    )
+                    _end(plan, work, op, v, block, first_block, 0, block, 1)
             continue
         for block in range(blocks):
             x, x_at = locate(plan, work, op.source, sources, block, first_block)
@@ -66,20 +68,7 @@ def _layered(plan, work, op, time, chip, first_block, blocks):
                 )  # fmt: skip
                 for variant in range(op.variants if op.shared else 1):
                     v = variant if op.shared else sources
-                    y, y_at = locate(plan, work, op.target, v, block, first_block)
-                    y_at += row * target.row_step
-                    other, other_at, other_step = y, y_at, np.int64(0)
-                    if op.other >= 0:
-                        other, other_at = locate(plan, work, op.other, v, block, first_block)
-                        other_at += row * plan.buffers[op.other].row_step
-                        other_step = channels * VECTOR
-                    factor = work.factors[op.layer, v]
-                    for p in range(target.width):
-                        sums_at = p * channels * VECTOR
-                        finish(
-                            plan, op, work.sums, sums_at, y, y_at + sums_at,
-                            channels, factor, other, other_at + p * other_step,
-                        )  # fmt: skip
+                    _end(plan, work, op, v, block, first_block, row, 0, target.width)
 
 
 @compiled()

@@ -13,7 +13,6 @@ from reliability.errors import UserError
 from reliability.settings import get, put
 
 TIME = "time_s"
-COMPENSATION = "compensation"
 # Columns of the trials table that no swept field may be named after.
 _TAKEN = ("chip", "inputs", "correct", "accuracy", "checksum", "correct_bits", "class")
 

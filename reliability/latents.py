@@ -81,7 +81,7 @@ def draw_latents(
     whole("chips", chips, 1, 2**31)
     whole("first_chip", first_chip, 0, 2**31)
     found = {}
-    nodes = [node for node in network.nodes if isinstance(node.layer, Linear | Conv2d)]
+    nodes = network.weighted
     chip.check_layers([node.name for node in nodes])
     for position, node in enumerate(nodes):
         own = chip.layer(node.name, position, len(nodes))

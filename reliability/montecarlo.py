@@ -164,11 +164,10 @@ def run(
             raise UserError(f"ci_width = {ci_width!r} must be a fraction between 0 and 1, such as 0.002")
         total = whole("max_chips", max_chips, 100, 2**31)
         looks = look_counts(total)
-    if ci_width is not None:
         check_reachable(simulation, float(ci_width), total)
     groups = range(len(simulation.sweep.groups))
     blocks: list[list[Block]] = [[] for _ in groups]
-    done = 0
+    done, widest = 0, math.nan
     for first, count in _ranges(total, simulation.block_chips, looks):
         for group in groups:
             block = store.get(group, first, count) if store is not None else None
@@ -178,7 +177,8 @@ def run(
                     store.put(group, first, count, block)
             blocks[group].append(block)
         done = first + count
-        widest = widest_interval(blocks, done) if done >= FIRST_LOOK else math.nan
+        if done >= FIRST_LOOK and (progress or done in looks):
+            widest = widest_interval(blocks, done)
         if progress:
             progress(done, total, f"widest 95 % interval of a mean over chips {widest:.4f}")
         if ci_width is not None and done in looks and widest < ci_width:

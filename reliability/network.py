@@ -110,6 +110,11 @@ class Network:
     shapes: dict[str, tuple[int, ...]] = field(init=False, repr=False)
 
     @property
+    def weighted(self) -> tuple[Node, ...]:
+        """The nodes whose layers a crossbar can hold, in order."""
+        return tuple(node for node in self.nodes if isinstance(node.layer, Linear | Conv2d))
+
+    @property
     def classes(self) -> int:
         """Number of classes."""
         return self.shapes[self.nodes[-1].name][0]

@@ -72,7 +72,7 @@ class _AnalogLayer:
 
 
 def _layers(network: Network, chip: Chip) -> dict[str, _AnalogLayer]:
-    nodes = [node for node in network.nodes if isinstance(node.layer, Linear | Conv2d)]
+    nodes = network.weighted
     chip.check_layers([node.name for node in nodes])
     sources = source_shapes(network)
     layers = {}

@@ -78,7 +78,7 @@ def run_study(
                 ci_width=study.ci_width,
                 max_chips=study.max_chips,
                 store=store,
-                progress=bar,
+                progress=None if bar.hidden else bar,
             )
     summary = summarize(trials, target=study.target)
     store.write(
@@ -117,8 +117,6 @@ class _Bar:
             self.bar.close()
 
     def __call__(self, done: int, total: int, note: str) -> None:
-        if self.hidden:
-            return
         if self.bar is None:
             from tqdm import tqdm
 

@@ -22,7 +22,7 @@ from reliability.devices import ideal as ideal_device
 from reliability.errors import RunError, UserError
 from reliability.kernels.engine import run_chips
 from reliability.latents import Role, Supplied
-from reliability.layers import Conv2d, Linear
+from reliability.layers import arrays_of
 from reliability.metrics import Metric, as_metric
 from reliability.network import Network
 from reliability.plan import Compiled, compile_plan, mapped_network
@@ -126,12 +126,10 @@ class Simulation:
     @property
     def products_per_input(self) -> int:
         """Multiply-adds of one input."""
-        total = 0
-        for node in self.network.nodes:
-            if isinstance(node.layer, Linear | Conv2d):
-                places = int(np.prod(self.network.shapes[node.name][1:]))
-                total += node.layer.weight.size * places
-        return total
+        return sum(
+            arrays_of(node.layer)["weight"].size * int(np.prod(self.network.shapes[node.name][1:]))
+            for node in self.network.weighted
+        )
 
     def block(self, group: int, first: int, count: int) -> Block:
         """Simulate chips ``first`` to ``first + count - 1`` under the conditions of one group."""
@@ -182,16 +180,20 @@ class Simulation:
             If the largest difference of logits exceeds 1e-5 of the largest logit; names the layer.
         """
         x, y = self.inputs[:_COMPARED], self.labels[:_COMPARED]
+        checked: list[Chip] = []
         for group in self.sweep.groups:
             overrides = {k: replace(v, device=None) for k, v in group.chip.layers.items()}
             chip = replace(group.chip, device=ideal_device(), layers=overrides, read_noise="frozen")
-            digital = mapped_network(self.network, chip).forward(x)
-            if _largest_difference(self._logits(chip, x, y), digital) <= _IDEAL_TOLERANCE:
+            if chip in checked:
+                # Groups that differ in their devices only are one and the same ideal chip.
                 continue
-            self._blame_layer(chip, x, y)
+            checked.append(chip)
+            digital = mapped_network(self.network, chip).forward(x)
+            if _largest_difference(self._logits(chip, x, y), digital) > _IDEAL_TOLERANCE:
+                self._blame_layer(chip, x, y)
 
     def _blame_layer(self, chip: Chip, x: np.ndarray, y: np.ndarray) -> None:
-        nodes = [node.name for node in self.network.nodes if isinstance(node.layer, Linear | Conv2d)]
+        nodes = [node.name for node in self.network.weighted]
         worst, difference = "", 0.0
         for position, name in enumerate(nodes):
             own = chip.layer(name, position, len(nodes))
@@ -272,7 +274,9 @@ class Simulation:
         own = np.take_along_axis(logits, self.labels[:, None], axis=1)
         classes = np.arange(logits.shape[1])
         above = (logits > own) | ((logits == own) & (classes < self.labels[:, None]))
-        return self.metric.outcomes(above.sum(axis=1).astype(np.uint8), logits, self.labels)
+        # As the kernels do: ranks are bytes, and a high one must not wrap round to a right answer.
+        ranks = np.minimum(above.sum(axis=1), 255).astype(np.uint8)
+        return self.metric.outcomes(ranks, logits, self.labels)
 
     def _rows(
         self,

@@ -372,3 +372,13 @@ def test_conditions_stand_in_order_with_chips_within():
     expected = [(c, t, i) for c in ("none", "global") for t in (HOUR, DAY) for i in range(3)]
     assert list(zip(trials["compensation"], trials["time_s"], trials["chip"], strict=True)) == expected
     assert trials.attrs["conditions"] == ["compensation", "time_s"]
+
+
+def test_a_rank_of_256_is_no_right_answer():
+    """Ranks are bytes: 256 classes above the right one must not read as none."""
+    classes = 300
+    net = mlp([np.eye(classes, dtype=np.float32)], [None])
+    x = np.arange(classes, 0, -1, dtype=np.float32)[None]
+    found = rl.simulation.Simulation(net, (x, np.array([256])), rl.Chip(device=rl.devices.ideal()))
+    assert not found.reference.any()
+    assert found.block(0, 0, 1).scores.item() == 0
