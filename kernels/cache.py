@@ -62,5 +62,8 @@ def compiled(**options) -> Callable[[Callable], Callable]:
 
 
 def is_cached(dispatcher) -> bool:
-    """Whether a function made by :func:`compiled` was compiled before, by this version, on this machine."""
-    return bool(dispatcher.signatures or dispatcher._cache._cache_file._load_index())
+    """Whether a function made by :func:`compiled` was compiled before, by this version, for this CPU."""
+    # Numba keeps the code for all CPUs in one index; the middle of each key says for which.
+    keys = dispatcher._cache._cache_file._load_index()
+    cpu = dispatcher.targetctx.codegen().magic_tuple()
+    return bool(dispatcher.signatures) or any(key[1] == cpu for key in keys)

@@ -8,7 +8,7 @@ from .cache import compiled
 from .intrinsics import prefer_wide_vectors
 from .latent import BLOCK, NORMAL, fill_normals, fill_uniforms
 from .law import call_conductance, call_program
-from .layout import COPIES
+from .layout import PAIR
 
 _F = np.float32
 _LANES = 64
@@ -31,29 +31,54 @@ def draw(out, start, latent, supplied, chip, copy, block, blocks):
 
 
 @compiled()
-def _targets_of_copy(targets, at, copy, out):
+def _targets_of_copy(signed, devices, copy, out):
+    """Targets of one device of each weight: of a pair, the positive or the negative part."""
     prefer_wide_vectors()
-    signed = targets[at : at + BLOCK]
+    if devices == 1:
+        for i in range(BLOCK):
+            out[i] = signed[i]
+        return
     sign = _F(1) if copy == 0 else _F(-1)
     for i in range(BLOCK):
         out[i] = max(sign * signed[i], _F(0))
 
 
 @compiled()
-def _weights_of_pair(g, scale, weights, at):
+def _weights_of_slice(g, devices, scale, w):
     prefer_wide_vectors()
-    w = weights[at : at + BLOCK]
+    if devices == 1:
+        for i in range(BLOCK):
+            w[i] = g[i] * scale
+        return
     for i in range(BLOCK):
         w[i] = (g[i] - g[BLOCK + i]) * scale
 
 
 @compiled()
-def _variance_of_pair(v, scale, variance, at):
+def _variance_of_slice(v, devices, scale, out):
     prefer_wide_vectors()
-    out = variance[at : at + BLOCK]
     square = scale * scale
+    if devices == 1:
+        for i in range(BLOCK):
+            out[i] = v[i] * square
+        return
     for i in range(BLOCK):
         out[i] = (v[i] + v[BLOCK + i]) * square
+
+
+@compiled()
+def _correct(left, g, devices, factor, largest, following, signed):
+    """Take off what a slice really holds, and put what is left on the next one as far as it can hold it.
+
+    ``left`` holds, in uS, what the slices still owe; ``factor`` and ``following`` are the significances of
+    the slice and of the next one. Zero of a single device is the middle of its range.
+    """
+    prefer_wide_vectors()
+    for i in range(BLOCK):
+        held = g[i] - g[BLOCK + i] if devices == 2 else _F(2) * g[i] - largest
+        left[i] -= factor * held
+        wanted = min(max(left[i] / following, -largest), largest)
+        signed[i] = wanted if devices == 2 else _F(0.5) * (wanted + largest)
 
 
 @compiled()
@@ -104,44 +129,72 @@ def realise(plan, work, index, time, program, readout, chip):
         outputs added up over all rows, in units of weight. Zero if not asked for.
     """
     layer = plan.layers[index]
-    size = layer.rows * layer.columns
+    size = layer.rows * layer.lines
     latents_of_time = layer.time_latents_at + time * layer.time_latents
     first = layer.program_parameters_at
     program_parameters = plan.parameters[first : first + layer.program_parameters]
     first = layer.time_parameters_at + time * layer.time_parameters
     time_parameters = plan.parameters[first : first + layer.time_parameters]
-    pair = COPIES * BLOCK
-    g = work.cells[:pair]
-    v = work.cells[pair : 2 * pair]
-    target = work.cells[2 * pair : 2 * pair + BLOCK]
-    z = work.cells[2 * pair + BLOCK :]
+    verify_parameters = plan.parameters[layer.verify_at : layer.verify_at + layer.time_parameters]
+    g = work.cells[: PAIR * BLOCK]
+    v = work.cells[PAIR * BLOCK : 2 * PAIR * BLOCK]
+    target = work.cells[2 * PAIR * BLOCK : (2 * PAIR + 1) * BLOCK]
+    signed = work.cells[(2 * PAIR + 1) * BLOCK : (2 * PAIR + 2) * BLOCK]
+    left = work.cells[(2 * PAIR + 2) * BLOCK : (2 * PAIR + 3) * BLOCK]
+    z = work.cells[(2 * PAIR + 3) * BLOCK :]
+    devices = layer.devices
     total = 0.0
     for block in range(layer.blocks):
-        for copy in range(COPIES):
-            first = layer.state_at + block * layer.state_step + copy * layer.states * BLOCK
-            state = work.state[first : first + layer.states * BLOCK]
-            if program:
-                _targets_of_copy(plan.targets, layer.targets_at + block * BLOCK, copy, target)
-                for j in range(layer.program_latents):
-                    latent = plan.latents[layer.program_latents_at + j]
+        if layer.corrected and program:
+            # Behind the first slice's targets stands what all slices together shall hold.
+            first = layer.targets_at + layer.slice_step + block * BLOCK
+            left[:] = plan.targets[first : first + BLOCK]
+        for s in range(layer.slices):
+            factor = plan.parameters[layer.significance_at + s]
+            if program and (s == 0 or layer.corrected == 0):
+                first = layer.targets_at + s * layer.slice_step + block * BLOCK
+                signed[:] = plan.targets[first : first + BLOCK]
+            for device in range(devices):
+                copy = s * devices + device
+                first = layer.state_at + (s * layer.blocks + block) * layer.state_step
+                first += device * layer.states * BLOCK
+                state = work.state[first : first + layer.states * BLOCK]
+                here = slice(device * BLOCK, (device + 1) * BLOCK)
+                if program:
+                    _targets_of_copy(signed, devices, device, target)
+                    for j in range(layer.program_latents):
+                        latent = plan.latents[layer.program_latents_at + j]
+                        draw(z, j * BLOCK, latent, plan.supplied, chip, copy, block, layer.blocks)
+                    call_program(layer.program, target, z, state, program_parameters)
+                    if layer.corrected and s + 1 < layer.slices:
+                        z[: layer.time_latents * BLOCK] = _F(0)
+                        call_conductance(layer.conductance, state, z, g[here], v[here], verify_parameters)
+            if program and layer.corrected and s + 1 < layer.slices:
+                following = plan.parameters[layer.significance_at + s + 1]
+                _correct(left, g, devices, factor, layer.g_max, following, signed)
+            for device in range(devices):
+                copy = s * devices + device
+                first = layer.state_at + (s * layer.blocks + block) * layer.state_step
+                first += device * layer.states * BLOCK
+                state = work.state[first : first + layer.states * BLOCK]
+                here = slice(device * BLOCK, (device + 1) * BLOCK)
+                for j in range(layer.time_latents):
+                    latent = plan.latents[latents_of_time + j]
                     draw(z, j * BLOCK, latent, plan.supplied, chip, copy, block, layer.blocks)
-                call_program(layer.program, target, z, state, program_parameters)
-            for j in range(layer.time_latents):
-                latent = plan.latents[latents_of_time + j]
-                draw(z, j * BLOCK, latent, plan.supplied, chip, copy, block, layer.blocks)
-            here = slice(copy * BLOCK, (copy + 1) * BLOCK)
-            call_conductance(layer.conductance, state, z, g[here], v[here], time_parameters)
-        at = layer.weights_at + block * BLOCK
-        _weights_of_pair(g, layer.scale, work.weights, at)
-        if layer.variance_at >= 0:
-            _variance_of_pair(v, layer.scale, work.variance, layer.variance_at + block * BLOCK)
-        if readout:
-            w = g[:BLOCK]
-            w[:] = work.weights[at : at + BLOCK]
+                call_conductance(layer.conductance, state, z, g[here], v[here], time_parameters)
+            at = s * layer.slice_step + block * BLOCK
+            w = work.weights[layer.weights_at + at : layer.weights_at + at + BLOCK]
+            _weights_of_slice(g, devices, layer.scale, w)
+            variance = work.variance[:BLOCK]
             if layer.variance_at >= 0:
-                latent = plan.latents[layer.readout_at + time]
-                draw(z, 0, latent, plan.supplied, chip, 0, block, layer.blocks)
-                first = layer.variance_at + block * BLOCK
-                _add_reading(w, work.variance[first : first + BLOCK], z)
-            total += _sum_of_magnitudes(w, min(BLOCK, size - block * BLOCK))
+                variance = work.variance[layer.variance_at + at : layer.variance_at + at + BLOCK]
+                _variance_of_slice(v, devices, layer.scale, variance)
+            if readout:
+                outputs = g[:BLOCK]
+                outputs[:] = w
+                if layer.variance_at >= 0:
+                    latent = plan.latents[layer.readout_at + time]
+                    draw(z, 0, latent, plan.supplied, chip, s, block, layer.blocks)
+                    _add_reading(outputs, variance, z)
+                total += factor * _sum_of_magnitudes(outputs, min(BLOCK, size - block * BLOCK))
     return total

@@ -9,7 +9,7 @@ from .cache import compiled
 from .cells import realise
 from .forward import forward
 from .intrinsics import take_next
-from .layout import Workspace
+from .layout import LAYERED, Workspace
 from .scores import checksum, rank
 from .simd import VECTOR
 
@@ -18,11 +18,12 @@ _FLOOR = 1e-4
 
 
 @compiled()
-def _run_chip(plan, work, chip, ranks, checksums, logits):
+def _run_chip(plan, work, chip, ranks, checksums, clipped, logits):
     """One chip: program, then for each time read the devices, compensate, classify all inputs.
 
-    ``ranks`` is uint8 (times, variants, inputs), ``checksums`` uint64 (times, variants),
-    ``logits`` float32 (times, variants, inputs, classes) or empty where not wanted.
+    ``ranks`` is uint8 (times, variants, inputs), ``checksums`` uint64 (times, variants), ``clipped`` int64
+    (times, variants, layers, 2), ``logits`` float32 (times, variants, inputs, classes) or empty where not
+    wanted.
     """
     variants = len(plan.compensated)
     offset = 1 if plan.reference else 0
@@ -46,6 +47,7 @@ def _run_chip(plan, work, chip, ranks, checksums, logits):
         if is_reference:
             continue
         row = time - offset
+        work.clipped[:] = 0
         blocks = (plan.count + VECTOR - 1) // VECTOR
         for first_block in range(0, blocks, plan.group):
             forward(plan, work, time, chip, first_block, min(plan.group, blocks - first_block))
@@ -62,10 +64,15 @@ def _run_chip(plan, work, chip, ranks, checksums, logits):
                         for i in range(count):
                             for c in range(plan.classes):
                                 logits[row, variant, first + i, c] = scores[c * VECTOR + i]
+        for k in range(len(plan.operations)):
+            op = plan.operations[k]
+            if op.kind == LAYERED:
+                for variant in range(variants):
+                    clipped[row, variant, op.layer] = work.clipped[op.layer, 0 if op.shared else variant]
 
 
 @compiled(parallel=True)
-def run_chips(plan, workspaces, first_chip, chips, workers, ranks, checksums, logits):
+def run_chips(plan, workspaces, first_chip, chips, workers, ranks, checksums, clipped, logits):
     """Simulate chips ``first_chip`` to ``first_chip + chips - 1``.
 
     Parameters
@@ -78,6 +85,8 @@ def run_chips(plan, workspaces, first_chip, chips, workers, ranks, checksums, lo
         Written: see :func:`forward.rank`.
     checksums : ndarray of uint64, shape (chips, times, variants)
         Written; zero on entry.
+    clipped : ndarray of int64, shape (chips, times, variants, layers, 2)
+        Written: a layer's inputs and column sums beyond their converter's range.
     logits : ndarray of float32, shape (chips, times, variants, inputs, classes)
         Written; with no elements where logits are not wanted.
     """
@@ -90,14 +99,18 @@ def run_chips(plan, workspaces, first_chip, chips, workers, ranks, checksums, lo
             workspaces.arena[worker],
             workspaces.cells[worker],
             workspaces.sums[worker],
+            workspaces.converted[worker],
             workspaces.squares[worker],
+            workspaces.part[worker],
             workspaces.noise[worker],
             workspaces.factors[worker],
             workspaces.readout[worker],
+            workspaces.clipped[worker],
+            workspaces.lanes[worker],
         )
         # Whoever is free takes the next chip: a core that others use too does not hold up the rest.
         i = take_next(taken)
         while i < chips:
             wanted = i if logits.size > 0 else 0
-            _run_chip(plan, work, first_chip + i, ranks[i], checksums[i], logits[wanted])
+            _run_chip(plan, work, first_chip + i, ranks[i], checksums[i], clipped[i], logits[wanted])
             i = take_next(taken)

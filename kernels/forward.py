@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .cache import compiled
+from .convert import drive
 from .digital import affine, copy, finish, locate, pool
 from .layout import AFFINE, COPY, LAYERED
 from .simd import VECTOR
@@ -31,26 +32,51 @@ def _end(plan, work, op, variant, block, first_block, row, first, places):
 
 
 @compiled()
+def _drive(plan, work, op, layer, variant, first_block, blocks):
+    """The array of a layer's inputs, where the first block's first pixel stands, and the step to a pulse."""
+    source = plan.buffers[op.source]
+    x, x_at = locate(plan, work, op.source, variant, 0, first_block)
+    if layer.dac_at < 0:
+        return x, x_at, np.int64(0)
+    if layer.inputs_at >= 0:
+        step = source.block_step
+        pulse_step = (plan.count + VECTOR - 1) // VECTOR * step
+        return plan.inputs, layer.inputs_at + source.border + first_block * step, pulse_step
+    # Converted inputs stand as their sources do, borders and all.
+    pulse_step = blocks * source.block_step
+    for block in range(blocks):
+        first = block * source.block_step
+        work.clipped[op.layer, variant, 0] += drive(
+            x, x_at - source.border + first, work.converted, first, pulse_step, source.block_step // VECTOR,
+            layer.pulses, layer.pulse_base, plan.converters[layer.dac_at], work.lanes,
+            plan.count - (first_block + block) * VECTOR,
+        )  # fmt: skip
+    return work.converted, source.border, pulse_step
+
+
+@compiled()
 def _layered(plan, work, op, time, chip, first_block, blocks):
     """A layer with weights: strips of column sums, each with its digital end."""
     layer = plan.layers[op.layer]
     source, target = plan.buffers[op.source], plan.buffers[op.target]
     pixel = source.channels * VECTOR
     x_step = op.stride_width * pixel
+    squares_step = blocks * source.block_step
     for sources in range(1 if op.shared else op.variants):
+        x, x_at, pulse_step = _drive(plan, work, op, layer, sources, first_block, blocks)
+        clipped = work.clipped[op.layer, sources]
         squares_at = np.int64(0)
         if layer.variance_at >= 0:
-            # Squares stand as their sources do, borders and all.
-            x, x_at = locate(plan, work, op.source, sources, 0, first_block)
-            square(x, x_at - source.border, blocks * source.block_step, work.squares)
             squares_at = source.border
+            for p in range(layer.pulses):
+                first = x_at - source.border + p * pulse_step
+                square(x, first, squares_step, work.squares, p * squares_step)
         if target.height * target.width == 1:
             # Neighbouring blocks of inputs fill the vectors.
-            x, x_at = locate(plan, work, op.source, sources, 0, first_block)
             shift = -op.top * source.row_step - op.left * pixel
             strip(
-                plan, work, layer, time, chip, x, x_at + shift, source.block_step, squares_at + shift, blocks,
-                VECTOR, first_block * VECTOR, 0,
+                plan, work, layer, time, chip, x, x_at + shift, source.block_step, pulse_step,
+                squares_at + shift, squares_step, blocks, VECTOR, first_block * VECTOR, 0, clipped,
             )  # fmt: skip
             for block in range(blocks):
                 for variant in range(op.variants if op.shared else 1):
@@ -58,13 +84,13 @@ def _layered(plan, work, op, time, chip, first_block, blocks):
                     _end(plan, work, op, v, block, first_block, 0, block, 1)
             continue
         for block in range(blocks):
-            x, x_at = locate(plan, work, op.source, sources, block, first_block)
+            first = block * source.block_step
             for row in range(target.height):
-                shift = (row * op.stride_height - op.top) * source.row_step - op.left * pixel
+                shift = first + (row * op.stride_height - op.top) * source.row_step - op.left * pixel
                 strip(
-                    plan, work, layer, time, chip, x, x_at + shift, x_step,
-                    squares_at + block * source.block_step + shift, target.width,
-                    0, (first_block + block) * VECTOR, row * target.width,
+                    plan, work, layer, time, chip, x, x_at + shift, x_step, pulse_step,
+                    squares_at + shift, squares_step, target.width,
+                    0, (first_block + block) * VECTOR, row * target.width, clipped,
                 )  # fmt: skip
                 for variant in range(op.variants if op.shared else 1):
                     v = variant if op.shared else sources

@@ -7,24 +7,49 @@ one LLVM operation on one element; LLVM vectorises the loops that call them.
 
 from __future__ import annotations
 
+import re
+
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 _I32 = ir.IntType(32)
 _F32 = ir.FloatType()
 
-CPU_FEATURES = llvm.get_host_cpu_features()
+_PROBE = """
+declare <4 x float> @llvm.fma.v4f32(<4 x float>, <4 x float>, <4 x float>)
+
+define <4 x float> @fused(<4 x float> %x, <4 x float> %y, <4 x float> %z) {
+  %sum = call <4 x float> @llvm.fma.v4f32(<4 x float> %x, <4 x float> %y, <4 x float> %z)
+  ret <4 x float> %sum
+}
+
+define <16 x i32> @wide(<16 x i32> %x, <16 x i32> %y) {
+  %sum = add <16 x i32> %x, %y
+  ret <16 x i32> %sum
+}
+"""
 
 
-def has_feature(name: str) -> bool:
-    """Whether this machine's CPU has the named LLVM feature (``"avx512f"``, ``"fma"``, ...)."""
-    return bool(CPU_FEATURES.get(name, False))
+def vector_unit(triple: str, cpu: str, features: str) -> tuple[int, bool]:
+    """32-bit lanes of a vector register, and whether a fused multiply-add is one instruction.
+
+    LLVM works a CPU's features out from its name and a list, and tells nobody; the code it makes of a
+    sample shows them.
+    """
+    machine = llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, features=features)
+    assembly = machine.emit_assembly(llvm.parse_assembly(_PROBE))
+    # Integer vectors, because the first AVX has wide ones of floats only.
+    lanes = {"x": 4, "y": 8, "z": 16}
+    found = (lanes[name] for name in re.findall(r"vpaddd\s.*%([xyz])mm", assembly))
+    # Without the instruction LLVM turns llvm.fma into calls of fmaf, a hundred times slower.
+    return max(found, default=4), "fmaf" not in assembly
 
 
-# Without the instruction LLVM turns llvm.fma into a library call a hundred times slower.
-HAS_FMA = has_feature("fma") or has_feature("neon") or has_feature("fp-armv8")
+# What Numba compiles for: this machine's CPU, or the one that NUMBA_CPU_NAME and NUMBA_CPU_FEATURES name.
+LANES, HAS_FMA = vector_unit(*cpu_target.target_context.codegen().magic_tuple())
 
 
 def emit_fma(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:

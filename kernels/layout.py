@@ -10,14 +10,29 @@ from collections import namedtuple
 
 import numpy as np
 
-COPIES = 2
-"""Devices of a weight: the positive and the negative one of a differential pair."""
+PAIR = 2
+"""Devices of a slice of a differential pair: the positive and the negative one."""
 
 LAYER = np.dtype(
     [
         ("analog", np.int64),
         ("rows", np.int64),  # of one column; one more where the bias is a row of devices
         ("columns", np.int64),
+        ("lines", np.int64),  # physical columns: weight columns and references, group by group
+        ("references", np.int64),  # lines behind a group's columns that are subtracted from them
+        ("tile_columns", np.int64),  # columns that share a reference
+        ("slices", np.int64),  # arrays that hold one weight
+        ("slice_step", np.int64),  # from one slice's weights, variances and targets to the next
+        ("significance_at", np.int64),  # in parameters: digital factor of each slice
+        ("devices", np.int64),  # of one slice's weight: a pair, or one
+        ("corrected", np.int64),  # whether a slice makes up for what the ones before it miss
+        ("verify_at", np.int64),  # in parameters: the law's at the time of programming
+        ("tiled", np.int64),  # whether tiles, slices or pulses are summed up one by one
+        ("pulses", np.int64),  # of one multiplication
+        ("pulse_base", np.float32),  # significance of a pulse over that of the one before
+        ("dac_at", np.int64),  # in converters; -1: inputs pass exactly
+        ("inputs_at", np.int64),  # in inputs: converted inputs of the network; -1: converted here
+        ("adc_at", np.int64),  # in converters, one a slice; -1: sums pass exactly
         ("groups", np.int64),  # columns of different groups read different channels
         ("group_channels", np.int64),
         ("bias_row", np.int64),  # whether the last row holds the bias
@@ -25,9 +40,10 @@ LAYER = np.dtype(
         ("tiles_at", np.int64),  # in tiles
         ("weights_at", np.int64),  # in weights; columns x rows
         ("variance_at", np.int64),  # in variance; -1: nothing is redrawn at a read
-        ("targets_at", np.int64),  # in targets; signed target conductance, uS
+        ("targets_at", np.int64),  # in targets; target conductance, uS, of a pair signed
         ("blocks", np.int64),  # blocks of devices of one copy
         ("scale", np.float32),  # weight per uS
+        ("g_max", np.float32),  # largest target, uS
         ("program", np.int64),  # addresses of the law's kernels
         ("conductance", np.int64),
         ("states", np.int64),  # floats that a device keeps from its programming
@@ -41,7 +57,8 @@ LAYER = np.dtype(
         ("time_latents_at", np.int64),  # in latents, one set a time
         ("time_parameters", np.int64),
         ("time_parameters_at", np.int64),  # in parameters, one set a time
-        ("readings_at", np.int64),  # in latents, one a time: redrawn at a read
+        ("readings", np.int64),  # reads of one multiplication: tiles x slices x pulses, or one
+        ("readings_at", np.int64),  # in latents, so many a time: redrawn at a read
         ("readout_at", np.int64),  # in latents, one a time: redrawn in a read-out
     ]
 )
@@ -52,6 +69,15 @@ TILE = np.dtype(
         ("resumes", np.int64),  # whether it goes on with the tile before, cut only to stay in the cache
         ("segment", np.int64),  # first of its segments
         ("segments", np.int64),
+    ]
+)
+
+CONVERTER = np.dtype(
+    [
+        ("inverse", np.float32),  # of the step
+        ("step", np.float32),  # from one code to the next
+        ("lowest", np.float32),  # codes
+        ("highest", np.float32),
     ]
 )
 
@@ -123,6 +149,7 @@ Plan = namedtuple(
         "scales",  # float32: digital factors, one a channel of an operation
         "shifts",  # float32: digital offsets
         "weights",  # float32: digital weights, as every worker's weights start
+        "converters",  # CONVERTER
         "targets",
         "parameters",
         "supplied",  # float32: latents given by the caller, from chip 0 on
@@ -141,9 +168,13 @@ Workspace = namedtuple(
         "arena",  # float32: activations
         "cells",  # float32: latents, targets, conductances and variances of one block
         "sums",  # float32: one strip of a layer's column sums
+        "converted",  # float32: converted inputs of one layer, pulse by pulse
         "squares",  # float32: squared inputs of one layer
+        "part",  # float32: sums of one strip of one tile, slice and pulse
         "noise",  # float32: variances of one strip, and the normals of one group of columns
         "factors",  # float32: layers x variants
         "readout",  # float64: layers; the reference read-out
+        "clipped",  # int64: layers x variants x 2; inputs and column sums beyond their converter's range
+        "lanes",  # int32: clipped values of each input of a vector
     ],
 )

@@ -53,7 +53,7 @@ def _columns(w, w_at, stride, x, x_at, x_step, c, c_at, c_step, segments, column
 
 
 @compiled()
-def multiply(layer, tiles, offsets, runs, w, w_at, x, x_at, x_step, c, c_at, vectors):
+def multiply(layer, tiles, first_tile, last_tile, offsets, runs, w, w_at, x, x_at, x_step, c, c_at, vectors):
     """One strip of column sums, tile by tile: partial sums of a tile's rows, added up digitally.
 
     Parameters
@@ -61,20 +61,22 @@ def multiply(layer, tiles, offsets, runs, w, w_at, x, x_at, x_step, c, c_at, vec
     layer : record of layout.LAYER
     tiles, offsets, runs
         As in layout.Plan.
+    first_tile, last_tile : int
+        Of the layer's tiles, the last one not included.
     w, w_at : ndarray of float32, int
-        Matrix, columns x rows.
+        Matrix, lines x rows.
     x, x_at, x_step : ndarray of float32, int, int
         Where the first row of the first vector stands, and the step to the next vector: to the next place of
         a convolution's output row, or to the next block of inputs.
     c, c_at : ndarray of float32, int
-        Sums are written, vectors x columns x VECTOR.
+        Sums are written, vectors x lines x VECTOR.
     vectors : int
     """
-    own = layer.columns // layer.groups
-    step = layer.columns * VECTOR
-    for t in range(layer.tiles):
+    own = layer.lines // layer.groups
+    step = layer.lines * VECTOR
+    for t in range(first_tile, last_tile):
         tile = tiles[layer.tiles_at + t]
-        how = RESUME if tile.resumes else (ADD if t > 0 else START)
+        how = RESUME if tile.resumes else (ADD if t > first_tile else START)
         for first in range(0, vectors, VECTORS):
             for g in range(layer.groups):
                 _columns(

@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .intrinsics import emit_fma, has_feature
+from .intrinsics import LANES, emit_fma, emit_unary
 
 _F32 = ir.FloatType()
 _I32 = ir.IntType(32)
@@ -21,11 +21,8 @@ _I64 = ir.IntType(64)
 
 def _shape() -> tuple[int, int, int]:
     """Lanes of a vector, and vectors and outputs whose products fill this CPU's registers."""
-    if has_feature("avx512f"):
-        return 16, 3, 8
-    if has_feature("avx2"):
-        return 8, 3, 4
-    return 4, 3, 4
+    # AVX-512 has 32 registers, the others 16.
+    return LANES, 3, 8 if LANES == 16 else 4
 
 
 VECTOR, VECTORS, OUTPUTS = _shape()
@@ -187,3 +184,44 @@ def make_finish(add: bool, lowest: float | None, highest: float | None):
         return signature, codegen
 
     return finish
+
+
+def make_quantise(add: bool):
+    """A converter: values to the nearest of equally spaced levels within its range.
+
+    The intrinsic takes ``(x, x_at, y, y_at, count, inverse, step, lowest, highest, lanes)`` and writes, or
+    with ``add`` adds, ``step * clip(round(x * inverse), lowest, highest)`` for ``count`` vectors; halves go
+    to even codes. ``lanes``, int32, counts what was clipped in each lane. What is not a number stays so.
+    """
+
+    @intrinsic
+    def quantise(typingctx, x, x_at, y, y_at, count, inverse, step, lowest, highest, lanes):
+        i64, f32 = types.int64, types.float32
+        signature = types.void(x, i64, y, i64, i64, f32, f32, f32, f32, lanes)
+
+        def codegen(context, builder, signature, args):
+            b = builder
+            x_ptr, y_ptr, lanes_ptr = (
+                context.make_array(signature.args[i])(context, b, args[i]).data for i in (0, 2, 9)
+            )
+            x_at, y_at, count = args[1], args[3], args[4]
+            inverse, step, lowest, highest = (_splat(b, args[i]) for i in range(5, 9))
+            counters = ir.VectorType(_I32, VECTOR)
+            counted = b.bitcast(lanes_ptr, counters.as_pointer())
+            clipped = cgutils.alloca_once_value(b, b.load(counted, align=4))
+            with cgutils.for_range(b, count) as loop:
+                place = b.mul(loop.index, _I64(VECTOR))
+                code = emit_unary(b, "rint", b.fmul(_load(b, x_ptr, b.add(x_at, place)), inverse))
+                held = b.select(b.fcmp_ordered("<", code, lowest), lowest, code)
+                held = b.select(b.fcmp_ordered(">", held, highest), highest, held)
+                beyond = b.zext(b.fcmp_ordered("!=", held, code), counters)
+                b.store(b.add(b.load(clipped), beyond), clipped)
+                target = _vector_at(b, y_ptr, b.add(y_at, place))
+                before = b.load(target, align=4)
+                b.store(emit_fma(b, held, step, before) if add else b.fmul(held, step), target, align=4)
+            b.store(b.load(clipped), counted, align=4)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return quantise

@@ -1,10 +1,15 @@
-"""One strip of a layer's column sums: what the devices add up, and what a read redraws."""
+"""One strip of a layer's column sums: what the devices add up, and what a read redraws.
+
+A strip's vectors are neighbouring places of one block of inputs (``input_step`` 0, ``place`` the first) or
+neighbouring blocks (``input_step`` VECTOR).
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from .cache import compiled
+from .convert import accumulate, read, subtract_references
 from .intrinsics import prefer_wide_vectors
 from .latent import fill_readings
 from .product import multiply
@@ -12,24 +17,25 @@ from .simd import VECTOR
 
 
 @compiled()
-def _add_bias_row(layer, w, w_at, c, vectors):
-    """What a row of devices with unit input adds to every sum."""
+def _add_bias_row(layer, w, w_at, c, vectors, level):
+    """What a row of devices with an input of ``level`` adds to every sum."""
     prefer_wide_vectors()
-    for j in range(layer.columns):
-        bias = w[w_at + j * layer.rows + layer.rows - 1]
+    for j in range(layer.lines):
+        bias = w[w_at + j * layer.rows + layer.rows - 1] * level
         for v in range(vectors):
-            at = (v * layer.columns + j) * VECTOR
+            at = (v * layer.lines + j) * VECTOR
             for i in range(VECTOR):
                 c[at + i] += bias
 
 
 @compiled()
-def square(x, first, count, out):
+def square(x, first, count, out, out_at):
     """Squares of ``count`` inputs from ``first`` on, which the variance of a sum needs."""
     prefer_wide_vectors()
     source = x[first : first + count]
+    target = out[out_at : out_at + count]
     for i in range(count):
-        out[i] = source[i] * source[i]
+        target[i] = source[i] * source[i]
 
 
 @compiled()
@@ -41,58 +47,38 @@ def _add_noise(c, variance, z):
 
 
 @compiled()
-def strip(
-    plan, work, layer, time, chip, x, x_at, x_step, squares_at, vectors, input_step, first_input, place
-):
-    """One strip of a layer's column sums, in units of weight, with what these reads redraw.
+def _read_tiles(
+    plan, work, layer, first_tile, last_tile, slice_at, level, latent, chip,
+    x, x_at, x_step, squares_at, c, vectors, input_step, first_input, place,
+):  # fmt: skip
+    """Sums of some tiles of one slice, in units of weight, and what this read redraws of them.
 
-    The strip's vectors are neighbouring places of one block of inputs (``input_step`` 0, ``place`` the
-    first) or neighbouring blocks (``input_step`` VECTOR).
+    ``slice_at`` is where the slice starts among a layer's weights, ``level`` the bias row's input.
     """
-    offsets, runs = plan.offsets, plan.runs
+    tiles, offsets, runs = plan.tiles, plan.offsets, plan.runs
+    at = layer.weights_at + slice_at
     multiply(
-        layer,
-        plan.tiles,
-        offsets,
-        runs,
-        work.weights,
-        layer.weights_at,
-        x,
-        x_at,
-        x_step,
-        work.sums,
-        0,
-        vectors,
-    )
-    if layer.bias_row:
-        _add_bias_row(layer, work.weights, layer.weights_at, work.sums, vectors)
+        layer, tiles, first_tile, last_tile, offsets, runs, work.weights, at, x, x_at, x_step, c, 0, vectors
+    )  # fmt: skip
+    has_bias = layer.bias_row and last_tile == layer.tiles and level > 0
+    if has_bias:
+        _add_bias_row(layer, work.weights, at, c, vectors, level)
     if layer.variance_at < 0:
         return
     # The variance of a sum of independent reads is exact, whatever each cell's law.
-    size = layer.columns * VECTOR
+    size = layer.lines * VECTOR
     variance = work.noise[: vectors * size]
     z = work.noise[vectors * size : vectors * size + 4 * VECTOR]
-    at = layer.variance_at
+    at = layer.variance_at + slice_at
     multiply(
-        layer,
-        plan.tiles,
-        offsets,
-        runs,
-        work.variance,
-        at,
-        work.squares,
-        squares_at,
-        x_step,
-        variance,
-        0,
-        vectors,
-    )
-    if layer.bias_row:
-        _add_bias_row(layer, work.variance, layer.variance_at, variance, vectors)
-    latent = plan.latents[layer.readings_at + time]
+        layer, tiles, first_tile, last_tile, offsets, runs, work.variance, at,
+        work.squares, squares_at, x_step, variance, 0, vectors,
+    )  # fmt: skip
+    if has_bias:
+        _add_bias_row(layer, work.variance, at, variance, vectors, level * level)
     for v in range(vectors):
         here = place + (v if input_step == 0 else 0)
-        for group in range((layer.columns + 3) // 4):
+        for group in range((layer.lines + 3) // 4):
             fill_readings(
                 z,
                 VECTOR,
@@ -104,5 +90,65 @@ def strip(
                 latent.key1,
             )
             first = v * size + 4 * group * VECTOR
-            count = min(4, layer.columns - 4 * group) * VECTOR
-            _add_noise(work.sums[first : first + count], variance[first : first + count], z)
+            count = min(4, layer.lines - 4 * group) * VECTOR
+            _add_noise(c[first : first + count], variance[first : first + count], z)
+
+
+@compiled()
+def strip(
+    plan, work, layer, time, chip, x, x_at, x_step, pulse_step, squares_at, squares_step, vectors, input_step,
+    first_input, place, clipped,
+):  # fmt: skip
+    """One strip of a layer's column sums, in units of weight.
+
+    Parameters
+    ----------
+    plan, work, layer
+        As in :mod:`layout`.
+    time, chip : int
+    x, x_at, x_step, pulse_step : ndarray of float32, int, int, int
+        Inputs of the first vector, and the steps to the next vector and to the next pulse.
+    squares_at, squares_step : int
+        The same in ``work.squares``.
+    vectors, input_step, first_input, place : int
+    clipped : ndarray of int64
+        The number of sums beyond their converter's range is added to its last element.
+    """
+    readings_at = layer.readings_at + time * layer.readings
+    if layer.tiled == 0:
+        _read_tiles(
+            plan, work, layer, 0, layer.tiles, 0, np.float32(1), plan.latents[readings_at], chip,
+            x, x_at, x_step, squares_at, work.sums, vectors, input_step, first_input, place,
+        )  # fmt: skip
+        return
+    reading = 0
+    first_tile = 0
+    while first_tile < layer.tiles:
+        last_tile = first_tile + 1
+        while last_tile < layer.tiles and plan.tiles[layer.tiles_at + last_tile].resumes:
+            last_tile += 1
+        for s in range(layer.slices):
+            shift = np.float32(1)
+            for p in range(layer.pulses):
+                # The bias row has a driver of its own, which acts once, with the last pulse.
+                level = np.float32(1) / shift if p + 1 == layer.pulses else np.float32(0)
+                factor = plan.parameters[layer.significance_at + s] * shift
+                _read_tiles(
+                    plan, work, layer, first_tile, last_tile, s * layer.slice_step, level,
+                    plan.latents[readings_at + reading], chip,
+                    x, x_at + p * pulse_step, x_step, squares_at + p * squares_step, work.part,
+                    vectors, input_step, first_input, place,
+                )  # fmt: skip
+                if layer.adc_at < 0:
+                    accumulate(work.part, work.sums, vectors * layer.lines * VECTOR, factor, reading == 0)
+                else:
+                    converter = plan.converters[layer.adc_at + s]
+                    read(
+                        work.part, work.sums, layer.lines, vectors, factor, converter, reading == 0,
+                        work.lanes, plan.count - first_input, input_step, clipped,
+                    )  # fmt: skip
+                reading += 1
+                shift *= layer.pulse_base
+        first_tile = last_tile
+    if layer.references > 0:
+        subtract_references(layer, work.sums, vectors)

@@ -42,7 +42,7 @@ if (_HERE / "Fitters.py").exists():
 sys.meta_path.insert(0, _BesideFinder())
 
 from reliability import devices  # noqa: E402
-from reliability.chip import Chip, LayerChip, Mapping, Tile  # noqa: E402
+from reliability.chip import ADC, DAC, Chip, LayerChip, Mapping, Slices, Tile  # noqa: E402
 from reliability.datasets import Dataset, load_dataset  # noqa: E402
 from reliability.design import Study, load_study  # noqa: E402
 from reliability.errors import RunError, UserError  # noqa: E402
@@ -58,6 +58,8 @@ from reliability.units import DAY, HOUR, MINUTE, MONTH, WEEK, YEAR  # noqa: E402
 __version__ = "0.1.0"
 
 __all__ = [
+    "ADC",
+    "DAC",
     "DAY",
     "HOUR",
     "MINUTE",
@@ -71,6 +73,7 @@ __all__ = [
     "Mapping",
     "Network",
     "RunError",
+    "Slices",
     "Study",
     "Tile",
     "UserError",

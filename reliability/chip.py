@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import fnmatch
 import math
+from abc import ABC
+from collections.abc import Callable
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
 
 from reliability.devices.device import Device
 from reliability.devices.ideal import Ideal
@@ -22,34 +24,165 @@ def _check(holds: bool, path: str, value: object, allowed: str) -> None:
         raise UserError(f"{path} = {value!r} must be {allowed}")
 
 
+def _is_whole(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_number(value: object, low: float, high: float) -> bool:
+    return isinstance(value, float | int) and not isinstance(value, bool) and low <= value <= high
+
+
+@dataclass(frozen=True)
+class Converter(ABC):
+    """A uniform quantiser of ``bits`` bits that represents zero exactly.
+
+    Signed values take the codes -(2**(bits - 1) - 1) to 2**(bits - 1) - 1, others 0 to 2**bits - 1; what lies
+    beyond the range is clipped, and counted.
+
+    Parameters
+    ----------
+    bits : int
+    range : float or "calibrated"
+        The value of the largest code. ``"calibrated"`` takes it for each layer from what the digital network
+        shows on training inputs.
+    percentile : float
+        Of the magnitudes seen in calibration; 100 takes the largest.
+    """
+
+    bits: int = 8
+    range: float | Literal["calibrated"] = "calibrated"
+    percentile: float = 100.0
+
+    _place: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        _check(_is_whole(self.bits, 2, 20), f"{self._place}.bits", self.bits, "a whole number from 2 to 20")
+        good = self.range == "calibrated" or _is_number(self.range, 1e-30, 1e30)
+        _check(good, f"{self._place}.range", self.range, 'a number from 1e-30 to 1e30, or "calibrated"')
+        good = _is_number(self.percentile, 50, 100)
+        _check(good, f"{self._place}.percentile", self.percentile, "a number from 50 to 100")
+
+    def largest_code(self, signed: bool) -> int:
+        """The code of the range's end."""
+        return (1 << (self.bits - 1)) - 1 if signed else (1 << self.bits) - 1
+
+
+@dataclass(frozen=True)
+class DAC(Converter):
+    """What drives the rows: one converter range a layer, in units of the layer's inputs.
+
+    Parameters
+    ----------
+    bits, range, percentile
+        See :class:`Converter`. Inputs that can be negative are signed.
+    pulse_bits : int or "all"
+        Bits that one pulse carries. With fewer than all, the code's digits are applied one after the other
+        ("bit-serial" at 1), and each pulse's column sums are converted, shifted and added.
+    """
+
+    pulse_bits: int | Literal["all"] = "all"
+
+    _place: ClassVar[str] = "dac"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        good = self.pulse_bits == "all" or _is_whole(self.pulse_bits, 1, 20)
+        _check(good, "dac.pulse_bits", self.pulse_bits, 'a whole number from 1 to 20, or "all"')
+
+    def pulses(self, signed: bool) -> int:
+        """Pulses of one multiplication; the sign of a code is the polarity of its pulses."""
+        magnitude_bits = self.bits - signed
+        return 1 if self.pulse_bits == "all" else math.ceil(magnitude_bits / self.pulse_bits)
+
+    @property
+    def base(self) -> int:
+        """Significance of a pulse over that of the one before."""
+        return 1 << (self.bits if self.pulse_bits == "all" else self.pulse_bits)
+
+
+@dataclass(frozen=True)
+class ADC(Converter):
+    """What reads the columns: a converter a tile and column, one range a layer and slice.
+
+    The range is in units of the layer's column sums (weight times input), of one slice and pulse. See
+    :class:`Converter` for the parameters.
+    """
+
+    _place: ClassVar[str] = "adc"
+
+
 @dataclass(frozen=True)
 class Tile:
-    """One crossbar array. Larger matrices span several tiles, whose outputs are added digitally.
+    """One crossbar array with its converters. Larger matrices span several tiles, added up digitally.
 
     Parameters
     ----------
     rows : int or "layer"
         Word lines; ``"layer"`` makes one tile as tall as the layer.
     columns : int or "layer"
-        Bit-line pairs, one a weight column. No effect on arithmetic without converters and
-        wires; it sets the number of tiles.
+        Weight columns: bit-line pairs, or single bit lines that share one reference column.
+    dac, adc : DAC, ADC, optional
+        Without one, values pass exactly.
     """
 
     rows: int | Literal["layer"] = 256
     columns: int | Literal["layer"] = 256
+    dac: DAC | None = None
+    adc: ADC | None = None
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns"):
             value = getattr(self, name)
-            good = value == "layer" or (isinstance(value, int) and 1 <= value <= 1 << 20)
+            good = value == "layer" or _is_whole(value, 1, 1 << 20)
             _check(good, f"tile.{name}", value, 'a whole number from 1 to 1048576, or "layer"')
+        _check(self.dac is None or isinstance(self.dac, DAC), "tile.dac", self.dac, "a DAC")
+        _check(self.adc is None or isinstance(self.adc, ADC), "tile.adc", self.adc, "an ADC")
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether a converter takes its range from training inputs."""
+        return any(c is not None and c.range == "calibrated" for c in (self.dac, self.adc))
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Several arrays that hold one weight: ``w = sum of significance[s] * slice[s]``, added up digitally.
+
+    Le Gallo et al. 2022, Neuromorph. Comput. Eng. 2:024003, compare the fills.
+
+    Parameters
+    ----------
+    count : int
+    fill : {"equal", "max", "corrected", "digits"}
+        How a weight is spread over its slices, the most significant one first. ``"equal"``: all slices hold
+        the same value. ``"max"``: each takes what it can of what is left. ``"corrected"``: the same, with
+        what is left counted from what the slices before really hold after programming. ``"digits"``: the
+        weight is rounded to ``count * bits`` bits, each slice holds ``bits`` of them.
+    base : float
+        Significance of a slice over that of the next; 1 makes all equal. Fill ``"digits"`` takes ``2**bits``.
+    bits : int
+        Bits of a slice of fill ``"digits"``.
+    """
+
+    count: int = 1
+    fill: Literal["equal", "max", "corrected", "digits"] = "equal"
+    base: float = 1.0
+    bits: int = 2
+
+    def __post_init__(self) -> None:
+        _check(_is_whole(self.count, 1, 16), "slices.count", self.count, "a whole number from 1 to 16")
+        fills = ("equal", "max", "corrected", "digits")
+        _check(self.fill in fills, "slices.fill", self.fill, ", ".join(f'"{f}"' for f in fills))
+        _check(_is_number(self.base, 1, 256), "slices.base", self.base, "a number from 1 to 256")
+        _check(_is_whole(self.bits, 1, 16), "slices.bits", self.bits, "a whole number from 1 to 16")
+        if self.fill == "digits":
+            held = self.count * self.bits
+            _check(2 <= held <= 20, "slices.count * slices.bits", held, "from 2 to 20 for fill 'digits'")
 
 
 @dataclass(frozen=True)
 class Mapping:
-    """How a layer's weights become conductances: a differential pair with one scale a layer.
-
-    ``G+ = max(W, 0) G_max / W_max`` and ``G- = max(-W, 0) G_max / W_max``.
+    """How a layer's weights become conductances, with one scale a layer.
 
     Parameters
     ----------
@@ -61,15 +194,25 @@ class Mapping:
     batch_norm : {"digital", "folded"}
         Computed digitally behind the crossbar, or folded into its weights. The chip's own mapping decides
         for all layers.
+    scheme : {"pair", "offset"}
+        ``"pair"``: two devices a weight, ``G+ = max(W, 0) G_max / W_max`` and ``G- = max(-W, 0) G_max /
+        W_max``, whose currents are subtracted before the converter. ``"offset"``: one device a weight,
+        ``G = (W / W_max + 1) G_max / 2``, and one reference column of middle conductance a tile, which is
+        converted by itself and subtracted digitally.
+    slices : Slices
     """
 
     weight_max: float | Literal["layer"] = "layer"
     bias: Literal["digital", "devices"] = "digital"
     batch_norm: Literal["digital", "folded"] = "digital"
+    scheme: Literal["pair", "offset"] = "pair"
+    slices: Slices = field(default_factory=Slices)
 
     def __post_init__(self) -> None:
+        _check(self.scheme in ("pair", "offset"), "mapping.scheme", self.scheme, '"pair" or "offset"')
+        _check(isinstance(self.slices, Slices), "mapping.slices", self.slices, "a Slices")
         value = self.weight_max
-        good = value == "layer" or (isinstance(value, float | int) and 1e-30 <= value <= 1e30)
+        good = value == "layer" or _is_number(value, 1e-30, 1e30)
         _check(good, "mapping.weight_max", value, 'a number from 1e-30 to 1e30, or "layer"')
         _check(self.bias in ("digital", "devices"), "mapping.bias", self.bias, '"digital" or "devices"')
         folded = self.batch_norm in ("digital", "folded")
@@ -105,8 +248,9 @@ class Chip:
     tile : Tile
     compensation : {"none", "global"}
         ``"global"``: global drift compensation. Each layer's array is read out at the reference
-        time and again at each later one, every row alone with a unit input; the layer's outputs are
-        multiplied by the ratio of the two sums of output magnitudes.
+        time and again at each later one, every row alone with a unit input and without the rounding of a
+        converter; the layer's outputs are multiplied by the ratio of the two sums of output magnitudes
+        (of all slices by their significance; with an offset, of the single columns).
     read_noise : {"frozen", "split"}
         What happens to fluctuation that accumulates with time (1/f noise). ``"frozen"``: drawn
         once per chip and evaluation time. ``"split"``: the part slower than ``observation_s`` is
@@ -116,6 +260,8 @@ class Chip:
     layers : mapping of str to LayerChip
         Overrides by layer name, with ``*`` and ``?`` as wildcards; ``"first"`` and ``"last"`` name
         the first and the last layer that has weights. Later entries go before earlier ones.
+    calibration_inputs : int
+        Training inputs from which converters take calibrated ranges.
     name : str
     """
 
@@ -126,6 +272,7 @@ class Chip:
     read_noise: Literal["frozen", "split"] = "frozen"
     observation_s: float = 1.0
     layers: MappingType[str, LayerChip] = field(default_factory=dict)
+    calibration_inputs: int = 256
     name: str = "chip"
 
     def __post_init__(self) -> None:
@@ -133,8 +280,11 @@ class Chip:
         _check(self.compensation in allowed, "chip.compensation", self.compensation, '"none" or "global"')
         allowed = ("frozen", "split")
         _check(self.read_noise in allowed, "chip.read_noise", self.read_noise, '"frozen" or "split"')
-        good = isinstance(self.observation_s, float | int) and 0 < self.observation_s < math.inf
+        good = _is_number(self.observation_s, 1e-30, 1e30)
         _check(good, "chip.observation_s", self.observation_s, "a number of seconds above 0")
+        good = _is_whole(self.calibration_inputs, 1, 1 << 20)
+        allowed_count = "a whole number from 1 to 1048576"
+        _check(good, "chip.calibration_inputs", self.calibration_inputs, allowed_count)
         law = "a device law such as devices.pcm()"
         _check(isinstance(self.device, Device), "chip.device", self.device, law)
         _check(isinstance(self.mapping, Mapping), "chip.mapping", self.mapping, "a Mapping")
@@ -146,6 +296,19 @@ class Chip:
     def frozen_below_s(self) -> float | None:
         """Duration of one evaluation where fluctuation is split at it; None freezes all of it."""
         return self.observation_s if self.read_noise == "split" else None
+
+    def without_effects(self) -> Chip:
+        """The same chip with ideal devices; its converters stay."""
+        layers = {name: replace(own, device=None) for name, own in self.layers.items()}
+        return replace(self, device=Ideal(), layers=layers, read_noise="frozen")
+
+    def with_tiles(self, change: Callable[[Tile], Tile]) -> Chip:
+        """The chip with every tile that it describes changed."""
+        layers = {
+            name: own if own.tile is None else replace(own, tile=change(own.tile))
+            for name, own in self.layers.items()
+        }
+        return replace(self, tile=change(self.tile), layers=layers)
 
     def layer(self, name: str, position: int, count: int) -> LayerChip:
         """What the chip says about one layer with weights, every field filled in.

@@ -255,13 +255,16 @@ def _cifar10(name: str, folder: Path | None, split: str) -> Dataset:
 
 
 def _npz(name: str, path: Path | None, split: str) -> Dataset:
-    """Arrays x and y of a file of the user's, whatever the split."""
+    """Arrays x and y of a file of the user's; x_train and y_train where it holds training inputs too."""
+    x, y = ("x", "y") if split == "test" else ("x_train", "y_train")
     if path is None:
-        raise UserError(f"dataset {name!r} needs a file with arrays x and y: {name}:FILE.npz")
+        raise UserError(f"dataset {name!r} needs a file with arrays {x} and {y}: {name}:FILE.npz")
     arrays = read_npz(path, "dataset file")
-    if not {"x", "y"} <= arrays.keys():
-        raise UserError(f"dataset file {path} must hold arrays x and y, holds {', '.join(arrays) or 'none'}")
-    return Dataset(path.stem, arrays["x"], arrays["y"], f"arrays x and y of {path}")
+    if not {x, y} <= arrays.keys():
+        raise UserError(
+            f"dataset file {path} must hold arrays {x} and {y}, holds {', '.join(arrays) or 'none'}"
+        )
+    return Dataset(path.stem, arrays[x], arrays[y], f"arrays {x} and {y} of {path}")
 
 
 def _idx_file(name: str, folder: Path, stem: str, kind: str) -> Path:

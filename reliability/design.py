@@ -103,6 +103,7 @@ class Study:
             seed=self.seed,
             metric=self.metric,
             threads=threads,
+            calibration=lambda: parse_dataset(self.dataset, split="train"),
         )
 
     def set(self, assignment: str) -> Study:

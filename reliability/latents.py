@@ -17,10 +17,10 @@ from typing import Literal, get_args
 import numpy as np
 
 from reliability.chip import Chip
+from reliability.crossbar import chip_network, crossbars_of
 from reliability.devices.device import NORMAL
 from reliability.errors import UserError
 from reliability.kernels.latent import BLOCK, fill_normals, fill_uniforms
-from reliability.layers import Conv2d, Linear
 from reliability.network import Network
 from reliability.settings import whole
 
@@ -28,7 +28,14 @@ Role = Literal["search", "certify"]
 Supplied = Mapping[tuple[str, str], np.ndarray]
 
 
-def key(seed: int, quantity: str, layer: str, role: Role, time_s: float | None = None) -> tuple[int, int]:
+def key(
+    seed: int,
+    quantity: str,
+    layer: str,
+    role: Role,
+    time_s: float | None = None,
+    read: tuple[int, ...] = (),
+) -> tuple[int, int]:
     """The two 32-bit words of a Philox key.
 
     Parameters
@@ -42,10 +49,12 @@ def key(seed: int, quantity: str, layer: str, role: Role, time_s: float | None =
     time_s : float, optional
         For what is drawn anew at each time: the time itself, not its place in a list, so that
         adding a time changes no other.
+    read : tuple of int
+        Where one multiplication takes several reads, which of them: first row of the tile, slice, pulse.
     """
     if role not in get_args(Role):
         raise UserError(f'role = {role!r} must be "search" or "certify"')
-    name = json.dumps([seed, quantity, layer, role, None if time_s is None else float(time_s)])
+    name = json.dumps([seed, quantity, layer, role, None if time_s is None else float(time_s), *read])
     digest = hashlib.blake2b(name.encode(), digest_size=8, person=b"reliability/1").digest()
     return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")
 
@@ -75,42 +84,41 @@ def draw_latents(
     Returns
     -------
     dict of (layer, latent) to ndarray of float32
-        Shape (chips, 2, columns, rows), or (chips, times, 2, columns, rows) for those of each time; the
-        first copy is the positive device of a pair. Rows include the bias where devices hold it.
+        Shape (chips, copies, lines, rows), or (chips, times, copies, lines, rows) for those of each time.
+        Copies are the positive and the negative device of a pair, slice after slice, or the one device of an
+        offset mapping; lines are the weight columns, behind which an offset mapping has its references. Rows
+        include the bias where devices hold it.
     """
     whole("chips", chips, 1, 2**31)
     whole("first_chip", first_chip, 0, 2**31)
     found = {}
-    nodes = network.weighted
-    chip.check_layers([node.name for node in nodes])
-    for position, node in enumerate(nodes):
-        own = chip.layer(node.name, position, len(nodes))
-        if not own.analog:
+    for name, crossbar in crossbars_of(chip_network(network, chip), chip).items():
+        device = crossbar.settings.device
+        if not crossbar.settings.analog or device is None:
             continue
-        assert isinstance(node.layer, Linear | Conv2d) and own.device is not None and own.mapping is not None
-        columns, rows = len(node.layer.weight), node.layer.weight[0].size
-        rows += own.mapping.bias == "devices" and node.layer.bias is not None
-        for latent in own.device.program_latents:
-            words = key(seed, latent.name, node.name, role)
-            found[node.name, latent.name] = np.stack(
-                [_draw(latent.kind, words, c, columns, rows) for c in range(first_chip, first_chip + chips)]
+        shape = (crossbar.copies, crossbar.lines, crossbar.matrix.shape[1])
+        for latent in device.program_latents:
+            words = key(seed, latent.name, name, role)
+            found[name, latent.name] = np.stack(
+                [_draw(latent.kind, words, c, shape) for c in range(first_chip, first_chip + chips)]
             )
-        for latent in own.device.time_latents:
-            keys = [key(seed, latent.name, node.name, role, t) for t in times]
-            found[node.name, latent.name] = np.stack(
+        for latent in device.time_latents:
+            keys = [key(seed, latent.name, name, role, t) for t in times]
+            found[name, latent.name] = np.stack(
                 [
-                    np.stack([_draw(latent.kind, words, c, columns, rows) for words in keys])
+                    np.stack([_draw(latent.kind, words, c, shape) for words in keys])
                     for c in range(first_chip, first_chip + chips)
                 ]
             )
     return found
 
 
-def _draw(kind: str, words: tuple[int, int], chip: int, columns: int, rows: int) -> np.ndarray:
-    blocks = math.ceil(columns * rows / BLOCK)
-    out = np.empty((2, blocks * BLOCK), np.float32)
+def _draw(kind: str, words: tuple[int, int], chip: int, shape: tuple[int, int, int]) -> np.ndarray:
+    copies, lines, rows = shape
+    blocks = math.ceil(lines * rows / BLOCK)
+    out = np.empty((copies, blocks * BLOCK), np.float32)
     fill = fill_normals if kind == NORMAL else fill_uniforms
-    for copy in range(2):
+    for copy in range(copies):
         for block in range(blocks):
             address = (
                 np.uint32(chip),
@@ -120,4 +128,4 @@ def _draw(kind: str, words: tuple[int, int], chip: int, columns: int, rows: int)
                 np.uint32(words[1]),
             )
             fill(out[copy], block * BLOCK, block, *address)
-    return out[:, : columns * rows].reshape(2, columns, rows)
+    return out[:, : lines * rows].reshape(shape)

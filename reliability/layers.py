@@ -105,13 +105,13 @@ class Conv2d(_Layer):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Outputs, shape (N, outputs, height, width)."""
-        windows = _windows(x, self.weight.shape[2:], self.stride, self.padding, self.dilation, 0.0)
-        n, channels, height, width = windows.shape[:4]
+        views = windows(x, self.weight.shape[2:], self.stride, self.padding, self.dilation, 0.0)
+        n, channels, height, width = views.shape[:4]
         outputs, per_group = self.weight.shape[:2]
         each = outputs // self.groups
         y = np.empty((n, height, width, outputs), np.float32)
         for g in range(self.groups):
-            part = windows[:, g * per_group : (g + 1) * per_group] if channels > per_group else windows
+            part = views[:, g * per_group : (g + 1) * per_group] if channels > per_group else views
             rows = part.transpose(0, 2, 3, 1, 4, 5).reshape(n * height * width, -1)
             own = self.weight[g * each : (g + 1) * each].reshape(each, -1)
             y[..., g * each : (g + 1) * each] = (rows @ own.T).reshape(n, height, width, each)
@@ -256,8 +256,8 @@ class MaxPool2d(_Pool):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Outputs, shape (N, channels, height, width)."""
-        windows = _windows(x, self.kernel, self.stride, self.padding, (1, 1), -np.inf)
-        return windows.max(axis=(4, 5))
+        views = windows(x, self.kernel, self.stride, self.padding, (1, 1), -np.inf)
+        return views.max(axis=(4, 5))
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,11 +278,11 @@ class AveragePool2d(_Pool):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Outputs, shape (N, channels, height, width)."""
-        sums = _windows(x, self.kernel, self.stride, self.padding, (1, 1), 0.0).sum(axis=(4, 5))
+        sums = windows(x, self.kernel, self.stride, self.padding, (1, 1), 0.0).sum(axis=(4, 5))
         if self.count_padding:
             return sums / np.float32(self.kernel[0] * self.kernel[1])
         ones = np.ones((1, 1, *x.shape[2:]), np.float32)
-        return sums / _windows(ones, self.kernel, self.stride, self.padding, (1, 1), 0.0).sum(axis=(4, 5))
+        return sums / windows(ones, self.kernel, self.stride, self.padding, (1, 1), 0.0).sum(axis=(4, 5))
 
 
 @dataclass(frozen=True, eq=False)
@@ -485,7 +485,7 @@ def _window_counts(
     return tuple(counts)
 
 
-def _windows(
+def windows(
     x: np.ndarray, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, fill: float
 ) -> np.ndarray:
     """Views of all windows, shape (N, channels, rows, columns, kernel height, kernel width)."""

@@ -109,6 +109,17 @@ def source_shapes(network: Network) -> dict[str, tuple[int, int, int]]:
     return sources
 
 
+@dataclass
+class Held:
+    """What the lowering needs to know of how a layer with weights is held."""
+
+    tile_rows: int
+    bias_row: bool
+    lines: int
+    pulses: int
+    converts: bool  # whether its inputs go through a DAC
+
+
 class Graph:
     """Operations on buffers of activations that compute a network.
 
@@ -122,18 +133,17 @@ class Graph:
         Coefficients of the digital ends.
     windows : dict of str to (int, int)
         First tile and number of tiles of each layer with weights.
+    on_inputs : set of str
+        Layers with weights that read the network's own inputs.
     group : int
         Blocks of inputs that go through the network together.
-    size, sums, squares, noise : int
+    size, sums, converted, squares, noise : int
         Floats of the workspace's arrays.
     """
 
-    def __init__(
-        self, network: Network, tile_rows: dict[str, int], bias_rows: dict[str, bool], variants: int
-    ) -> None:
-        self.network, self.variants = network, variants
-        self.layer_names = list(tile_rows)
-        self.tile_rows, self.bias_rows = tile_rows, bias_rows
+    def __init__(self, network: Network, held: dict[str, Held], variants: int) -> None:
+        self.network, self.held, self.variants = network, held, variants
+        self.layer_names = list(held)
         self.operations: list[tuple] = []
         self.buffers: list[tuple] = []
         self.tiles: list[tuple[int, int, int, int]] = []
@@ -142,7 +152,8 @@ class Graph:
         self.scales: list[np.ndarray] = []
         self.shifts: list[np.ndarray] = []
         self.windows: dict[str, tuple[int, int]] = {}
-        self.size = self.sums = self.squares = self.noise = 0
+        self.on_inputs: set[str] = set()
+        self.size = self.sums = self.converted = self.squares = self.noise = 0
         self._coefficients = 0
         self._free: dict[Geometry, list[int]] = {}
         self._geometry: dict[int, Geometry] = {}
@@ -199,10 +210,10 @@ class Graph:
             raise UserError(f"node {node.name!r}: a chip cannot run a {layer.kind} layer")
 
     def _lower_weights(self, node: Node, layer: Linear | Conv2d, source: Value, fused: set[str]) -> None:
-        network = self.network
+        network, held = self.network, self.held[node.name]
         window = window_of(layer, source.shape)
         scale = np.ones(len(layer.weight))
-        bias = layer.bias if layer.bias is not None and not self.bias_rows[node.name] else None
+        bias = layer.bias if layer.bias is not None and not held.bias_row else None
         shift = np.zeros(len(scale)) if bias is None else bias.astype(np.float64)
         last, chain = node, [node]
         while (follower := self._only_user(last)) is not None and isinstance(follower.layer, BatchNorm):
@@ -234,9 +245,14 @@ class Graph:
             left=window.padding[1],
         )
         places = self.group if shape[1:] == (1, 1) else shape[2]
-        self.sums = max(self.sums, places * shape[0] * VECTOR)
-        self.noise = max(self.noise, (places * shape[0] + 4) * VECTOR)
-        self.squares = max(self.squares, self.group * self.buffers[source.buffer][2])
+        self.sums = max(self.sums, places * held.lines * VECTOR)
+        self.noise = max(self.noise, (places * held.lines + 4) * VECTOR)
+        pulses = held.pulses * self.group * self.buffers[source.buffer][2]
+        self.squares = max(self.squares, pulses)
+        if source.buffer == layout.INPUTS:
+            self.on_inputs.add(node.name)
+        elif held.converts:
+            self.converted = max(self.converted, pulses)
         self._release([source, *([other] if other else [])])
 
     def _lower_elementwise(self, node: Node, sources: list[Value], fused: set[str]) -> None:
@@ -411,8 +427,8 @@ class Graph:
         pieces = _joined(pieces)
         total = sum(run for _, run in pieces)
         first_tile = len(self.tiles)
-        for row in range(0, total, self.tile_rows[name]):
-            end = min(row + self.tile_rows[name], total)
+        for row in range(0, total, self.held[name].tile_rows):
+            end = min(row + self.held[name].tile_rows, total)
             step = end - row if self.group == 1 else _CACHED_ROWS
             for first in range(row, end, step):
                 segment = len(self.offsets)

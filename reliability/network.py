@@ -163,13 +163,16 @@ class Network:
         -------
         ndarray of float32, shape (N, classes)
         """
+        last = self.nodes[-1]
+        # Softmax keeps the order of the classes; what it is given are the logits.
+        return self.activations(x)[last.inputs[0] if isinstance(last.layer, Softmax) else last.name]
+
+    def activations(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Outputs of every node, by name, and the inputs themselves; arguments as :meth:`forward`."""
         values = {INPUT: x}
         for node in self.nodes:
-            if node is self.nodes[-1] and isinstance(node.layer, Softmax):
-                # It keeps the order of the classes; what it is given are the logits.
-                return values[node.inputs[0]]
             values[node.name] = node.layer.forward(*(values[name] for name in node.inputs))
-        return values[self.nodes[-1].name]
+        return values
 
     def save(self, path: str | Path) -> None:
         """Write the network as one NPZ file: its arrays and its graph as JSON (no pickle)."""

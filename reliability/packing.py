@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from reliability.kernels.convert import drive
 from reliability.kernels.latent import BLOCK
 from reliability.kernels.simd import VECTOR
 
@@ -48,7 +49,36 @@ def pack_images(x: np.ndarray, padding: tuple[int, int, int, int]) -> np.ndarray
     for block in range(blocks):
         part = x[block * VECTOR : (block + 1) * VECTOR]
         view[block, top : top + height, left : left + width, :, : len(part)] = part.transpose(2, 3, 1, 0)
-    return packed
+    return packed[: np.prod(shape)]
+
+
+def convert_images(
+    images: np.ndarray, count: int, pulses: int, base: float, converter: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """Packed images through a DAC, pulse by pulse, and how many of their values it clips.
+
+    Parameters
+    ----------
+    images : ndarray of float32
+        From :func:`pack_images`.
+    count : int
+        Inputs.
+    pulses : int
+    base : float
+        Significance of a pulse over that of the one before.
+    converter : record of layout.CONVERTER
+    """
+    blocks = -(-count // VECTOR)
+    step = images.size // blocks
+    out, lanes = aligned(1, pulses * images.size, np.float32)[0], np.zeros(VECTOR, np.int32)
+    clipped = 0
+    for block in range(blocks):
+        first, here = block * step, count - block * VECTOR
+        clipped += drive(
+            images, first, out, first, images.size, step // VECTOR, pulses, np.float32(base), converter,
+            lanes, here,
+        )  # fmt: skip
+    return out[: pulses * images.size], clipped
 
 
 def aligned(rows: int, size: int, dtype: type) -> np.ndarray:

@@ -7,13 +7,17 @@ programming and its variants share what they have in common.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from reliability.chip import Chip, LayerChip
+from reliability.calibration import Ranges, conversions
+from reliability.chip import Chip, Converter
+from reliability.crossbar import Crossbar, chip_network, crossbars_of
 from reliability.devices.device import NORMAL as NORMAL_KIND
 from reliability.errors import UserError
 from reliability.kernels import layout
@@ -21,10 +25,9 @@ from reliability.kernels.latent import BLOCK, NORMAL, UNIFORM
 from reliability.kernels.law import address_of
 from reliability.kernels.simd import VECTOR
 from reliability.latents import Role, Supplied, key
-from reliability.layers import Conv2d, Linear
-from reliability.lowering import Graph, image_shape, source_shapes, unrolled, window_of
-from reliability.network import Network, fold_batch_norms
-from reliability.packing import aligned, append, flat, pack_images, padded
+from reliability.lowering import Graph, Held, image_shape
+from reliability.network import Network
+from reliability.packing import aligned, append, convert_images, flat, pack_images, padded
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,86 +43,33 @@ class Compiled:
         Evaluation times, seconds.
     variants : tuple of str
         Compensations.
+    layers : tuple of str
+        Names of the layers with weights.
+    conversions : ndarray of int64, shape (layers, 2)
+        Inputs and column sums that go through a converter, of all inputs.
+    inputs_clipped : ndarray of int64, shape (layers,)
+        Of the network's own inputs, which are converted once for all chips.
     """
 
     arrays: layout.Plan
     sizes: dict[str, int]
     times: tuple[float, ...]
     variants: tuple[str, ...]
+    layers: tuple[str, ...]
+    conversions: np.ndarray
+    inputs_clipped: np.ndarray
 
     def workspaces(self, workers: int) -> layout.Workspace:
         """Scratch arrays, one row a worker."""
         arrays = {}
         for name, size in self.sizes.items():
-            dtype = np.float64 if name == "readout" else np.float32
-            arrays[name] = aligned(workers, max(size, 1), dtype)
+            arrays[name] = aligned(workers, max(size, 1), np.float64 if name == "readout" else np.float32)
         arrays["weights"][:, : self.arrays.weights.size] = self.arrays.weights
         shape = (workers, len(self.arrays.layers), len(self.variants))
         arrays["factors"] = np.ones(shape, np.float32)
+        arrays["clipped"] = np.zeros((*shape, 2), np.int64)
+        arrays["lanes"] = aligned(workers, VECTOR, np.int32)
         return layout.Workspace(**arrays)
-
-
-@dataclass(frozen=True)
-class _AnalogLayer:
-    name: str
-    matrix: (
-        np.ndarray
-    )  # columns x rows, rows in the order (y, x, channel), the bias last where devices hold it
-    bias_row: bool
-    groups: int
-    group_channels: int
-    settings: LayerChip
-
-
-def _layers(network: Network, chip: Chip) -> dict[str, _AnalogLayer]:
-    nodes = network.weighted
-    chip.check_layers([node.name for node in nodes])
-    sources = source_shapes(network)
-    layers = {}
-    for position, node in enumerate(nodes):
-        assert isinstance(node.layer, Linear | Conv2d)
-        settings = chip.layer(node.name, position, len(nodes))
-        assert settings.mapping is not None
-        matrix, bias = unrolled(node.layer, sources[node.name]), node.layer.bias
-        bias_row = settings.analog and settings.mapping.bias == "devices" and bias is not None
-        if bias_row and bias is not None:
-            matrix = np.column_stack([matrix, bias])
-        window = window_of(node.layer, sources[node.name])
-        layers[node.name] = _AnalogLayer(
-            node.name, matrix, bool(bias_row), window.groups, window.channels, settings
-        )
-    return layers
-
-
-def chip_network(network: Network, chip: Chip) -> Network:
-    """The network whose layers a chip holds: with batch norms folded where the mapping says so."""
-    return fold_batch_norms(network) if chip.mapping.batch_norm == "folded" else network
-
-
-def mapped_network(network: Network, chip: Chip) -> Network:
-    """The digital network with the weights that the mapping represents (clipped where it clips)."""
-    network = chip_network(network, chip)
-    nodes = []
-    layers = _layers(network, chip)
-    for node in network.nodes:
-        found = layers.get(node.name)
-        if found is not None and found.settings.analog:
-            assert isinstance(node.layer, Linear | Conv2d)
-            w_max = _weight_max(found)
-            bias = node.layer.bias
-            if bias is not None and found.bias_row:
-                bias = np.clip(bias, -w_max, w_max)
-            layer = replace(node.layer, weight=np.clip(node.layer.weight, -w_max, w_max), bias=bias)
-            node = replace(node, layer=layer)
-        nodes.append(node)
-    return replace(network, nodes=tuple(nodes))
-
-
-def _weight_max(layer: _AnalogLayer) -> float:
-    assert layer.settings.mapping is not None
-    wanted = layer.settings.mapping.weight_max
-    largest = float(np.abs(layer.matrix).max())
-    return float(wanted) if wanted != "layer" else (largest or 1.0)
 
 
 def compile_plan(
@@ -133,6 +83,7 @@ def compile_plan(
     seed: int = 0,
     role: Role = "certify",
     supplied: Supplied | None = None,
+    ranges: Mapping[str, Ranges] | None = None,
 ) -> Compiled:
     """Lower a description to the arrays that the kernels run on.
 
@@ -150,9 +101,11 @@ def compile_plan(
     seed : int
     role : {"search", "certify"}
     supplied : mapping of (layer, latent) to ndarray, optional
-        Latents to use instead of the counter's: shape (chips, 2, columns, rows) for those drawn
-        once per chip, (chips, times, 2, columns, rows) for those of each time; the first copy is
-        the positive device of a pair.
+        Latents to use instead of the counter's: shape (chips, copies, lines, rows) for those drawn
+        once per chip, (chips, times, copies, lines, rows) for those of each time; see
+        :func:`reliability.draw_latents`.
+    ranges : mapping of str to Ranges, optional
+        Converter ranges (:func:`reliability.calibration.find_ranges`) of every layer with converters.
 
     Raises
     ------
@@ -160,29 +113,36 @@ def compile_plan(
         If the chip names layers that the network does not have, or a latent does not fit.
     """
     network = chip_network(network, chip)
-    layers = _layers(network, chip)
+    crossbars = crossbars_of(network, chip)
+    ranges = ranges or {}
     reference = "global" in variants
     all_times = ((0.0, *times)) if reference else tuple(times)
-    graph = Graph(
-        network,
-        {name: _tile_rows(layer) for name, layer in layers.items()},
-        {name: layer.bias_row for name, layer in layers.items()},
-        len(variants),
-    )
+    graph = Graph(network, {name: _held(c, ranges.get(name)) for name, c in crossbars.items()}, len(variants))
+    images = pack_images(x.reshape(len(x), *image_shape(network.input_shape)), graph.input_padding)
     builder = _Builder(chip, all_times, reference, seed, role, dict(supplied or {}))
-    for layer in layers.values():
-        builder.add_layer(layer, graph.windows[layer.name])
+    for crossbar in crossbars.values():
+        builder.add_layer(crossbar, graph, ranges.get(crossbar.name))
     builder.check_supplied()
+    inputs, inputs_clipped = [images], np.zeros(len(crossbars), np.int64)
+    for i, name in enumerate(crossbars):
+        record = builder.layers[i]
+        if record["dac_at"] >= 0 and name in graph.on_inputs:
+            record["inputs_at"] = sum(a.size for a in inputs)
+            converter = builder.converters[record["dac_at"]]
+            pulses, clipped = convert_images(
+                images, len(x), record["pulses"], record["pulse_base"], np.array(converter, layout.CONVERTER)
+            )
+            inputs.append(pulses)
+            inputs_clipped[i] = clipped
     count = len(x)
     lanes = VECTOR * math.ceil(count / VECTOR)
-    images = x.reshape(count, *image_shape(network.input_shape))
     arrays = layout.Plan(
-        inputs=pack_images(images, graph.input_padding),
+        inputs=flat(inputs),
         count=count,
         group=graph.group,
         labels=np.concatenate([labels, np.zeros(lanes - count)]).astype(np.int64),
         classes=network.classes,
-        layers=np.array(builder.layers, layout.LAYER),
+        layers=_records(builder.layers, layout.LAYER),
         tiles=np.array(graph.tiles, layout.TILE),
         offsets=np.array(graph.offsets, np.int64),
         runs=np.array(graph.runs, np.int64),
@@ -192,6 +152,7 @@ def compile_plan(
         scales=flat(graph.scales),
         shifts=flat(graph.shifts),
         weights=flat(builder.weights),
+        converters=np.array(builder.converters or [(0, 0, 0, 0)], layout.CONVERTER),
         targets=flat(builder.targets),
         parameters=flat(builder.parameters),
         supplied=flat(builder.supplied),
@@ -199,28 +160,50 @@ def compile_plan(
         reference=reference,
         compensated=np.array([variant == "global" for variant in variants], np.int64),
     )
-    pair = layout.COPIES * BLOCK
     redraws = builder.variance_size > 0
+    tiled = any(record["tiled"] for record in builder.layers)
     sizes = {
         "weights": sum(a.size for a in builder.weights),
-        "variance": builder.variance_size,
+        "variance": max(builder.variance_size, BLOCK),
         "state": builder.state_size,
         "arena": graph.size,
-        "cells": 2 * pair + BLOCK + max(builder.most_latents, 1) * BLOCK,
+        "cells": (2 * layout.PAIR + 3 + max(builder.most_latents, 1)) * BLOCK,
         "sums": graph.sums,
+        "converted": graph.converted,
         "squares": graph.squares if redraws else 1,
+        "part": graph.sums if tiled else 1,
         "noise": graph.noise if redraws else 1,
-        "readout": len(layers),
+        "readout": len(crossbars),
     }
-    return Compiled(arrays, sizes, tuple(times), tuple(variants))
+    converted = np.zeros((len(crossbars), 2), np.int64)
+    for i, (name, crossbar) in enumerate(crossbars.items()):
+        tile, own = crossbar.settings.tile, ranges.get(name)
+        if crossbar.settings.analog and tile is not None and own is not None:
+            slices = len(crossbar.mapped.significance)
+            per_input = slices * conversions(crossbar, network, own.signed)
+            converted[i] = (
+                len(x) * int(np.prod(crossbar.source)) if tile.dac else 0,
+                len(x) * per_input if tile.adc else 0,
+            )
+    return Compiled(arrays, sizes, tuple(times), tuple(variants), tuple(crossbars), converted, inputs_clipped)
 
 
-def _tile_rows(layer: _AnalogLayer) -> int:
-    """Rows of the layer's tiles; a digital layer is one piece."""
-    rows = layer.matrix.shape[1]
-    tile = layer.settings.tile
-    assert tile is not None
-    return min(tile.rows, rows) if layer.settings.analog and tile.rows != "layer" else rows
+def _held(crossbar: Crossbar, ranges: Ranges | None) -> Held:
+    pulses = _pulses(crossbar, ranges)
+    converts = ranges is not None and ranges.inputs is not None
+    return Held(crossbar.tile_rows, crossbar.bias_row, crossbar.lines, pulses, converts)
+
+
+def _pulses(crossbar: Crossbar, ranges: Ranges | None) -> int:
+    """Pulses of one multiplication."""
+    tile = crossbar.settings.tile
+    if ranges is None or tile is None or tile.dac is None or ranges.inputs is None:
+        return 1
+    return tile.dac.pulses(ranges.signed)
+
+
+def _records(rows: list[dict], dtype: np.dtype) -> np.ndarray:
+    return np.array([tuple(row[name] for name in dtype.names or ()) for row in rows], dtype)
 
 
 class _Builder:
@@ -238,7 +221,8 @@ class _Builder:
         self.chip, self.times, self.reference, self.seed, self.role = chip, times, reference, seed, role
         self.given = supplied
         self.used: set[tuple[str, str]] = set()
-        self.layers: list[tuple] = []
+        self.layers: list[dict[str, Any]] = []
+        self.converters: list[tuple[float, float, float, float]] = []
         self.latents: list[tuple] = []
         self.weights: list[np.ndarray] = []
         self.targets: list[np.ndarray] = []
@@ -246,38 +230,82 @@ class _Builder:
         self.supplied: list[np.ndarray] = []
         self.variance_size = self.state_size = self.most_latents = 0
 
-    def add_layer(self, layer: _AnalogLayer, tiles: tuple[int, int]) -> None:
+    def add_layer(self, layer: Crossbar, graph: Graph, ranges: Ranges | None) -> None:
         columns, rows = layer.matrix.shape
-        blocks = math.ceil(layer.matrix.size / BLOCK)
-        record = dict.fromkeys(layout.LAYER.names or (), 0)
+        blocks = math.ceil(layer.lines * rows / BLOCK)
+        record: dict[str, Any] = dict.fromkeys(layout.LAYER.names or (), 0)
         record |= {"rows": rows, "columns": columns, "blocks": blocks, "analog": int(layer.settings.analog)}
-        record |= {"groups": layer.groups, "group_channels": layer.group_channels}
-        record |= {"bias_row": int(layer.bias_row), "tiles_at": tiles[0], "tiles": tiles[1]}
-        record["weights_at"] = append(self.weights, padded(layer.matrix, blocks))
-        record["variance_at"] = -1
+        record |= {"lines": layer.lines, "tile_columns": columns, "slices": 1, "pulses": 1, "pulse_base": 1}
+        record |= {"groups": layer.window.groups, "group_channels": layer.window.channels}
+        record |= {"bias_row": int(layer.bias_row), "readings": 1, "slice_step": blocks * BLOCK}
+        record["tiles_at"], record["tiles"] = graph.windows[layer.name]
+        record |= {"dac_at": -1, "inputs_at": -1, "adc_at": -1, "variance_at": -1}
         if layer.settings.analog:
-            self._add_devices(layer, record, blocks)
-        self.layers.append(tuple(record[name] for name in layout.LAYER.names or ()))
+            self._add_converters(layer, record, ranges)
+            self._add_devices(layer, record, graph)
+        else:
+            record["weights_at"] = append(self.weights, padded(layer.matrix, blocks))
+        self.layers.append(record)
 
-    def _add_devices(self, layer: _AnalogLayer, record: dict, blocks: int) -> None:
-        device = layer.settings.device
-        assert device is not None
-        w_max = _weight_max(layer)
-        target = np.clip(layer.matrix.astype(np.float64) / w_max, -1, 1) * device.g_max_us
-        record["targets_at"] = append(self.targets, padded(target, blocks))
-        record["scale"] = w_max / device.g_max_us
+    def _add_converters(self, layer: Crossbar, record: dict[str, Any], ranges: Ranges | None) -> None:
+        tile = layer.settings.tile
+        if ranges is None or tile is None:
+            return
+        if tile.dac is not None and ranges.inputs is not None:
+            record["dac_at"] = self._add_converter(tile.dac, ranges.inputs, ranges.signed)
+            record["pulses"] = _pulses(layer, ranges)
+            record["pulse_base"] = tile.dac.base
+        if tile.adc is not None:
+            record["adc_at"] = len(self.converters)
+            # A single device conducts one way: without negative inputs its sums have one sign.
+            signed = ranges.signed or layer.mapped.references == 0
+            for largest in ranges.sums:
+                self._add_converter(tile.adc, largest, signed)
+
+    def _add_converter(self, converter: Converter, largest: float, signed: bool) -> int:
+        code = converter.largest_code(signed)
+        step = np.float32(largest / code)
+        self.converters.append((float(np.float32(1) / step), float(step), -code if signed else 0, code))
+        return len(self.converters) - 1
+
+    def _add_devices(self, layer: Crossbar, record: dict[str, Any], graph: Graph) -> None:
+        device, mapping, mapped = layer.settings.device, layer.settings.mapping, layer.mapped
+        assert device is not None and mapping is not None
+        blocks, slices = record["blocks"], len(mapped.significance)
+        devices = layer.copies // slices
+        record |= {"references": mapped.references, "tile_columns": mapped.tile_columns, "slices": slices}
+        record["devices"] = devices
+        record["significance_at"] = append(self.parameters, mapped.significance)
+        record["tiled"] = int(
+            slices > 1 or mapped.references > 0 or record["dac_at"] >= 0 or record["adc_at"] >= 0
+        )
+        record["weights_at"] = sum(a.size for a in self.weights)
+        for weights in layer.slice_weights:
+            append(self.weights, padded(weights, blocks))
+        targets = list(mapped.shares)
+        if mapping.slices.fill == "corrected" and slices > 1:
+            record["corrected"] = 1
+            targets = [mapped.shares[0], mapped.wanted]
+        record["targets_at"] = sum(a.size for a in self.targets)
+        for target in targets:
+            append(self.targets, padded(target * device.g_max_us, blocks))
+        record["scale"] = mapped.weight_scale / device.g_max_us
+        record["g_max"] = device.g_max_us
         record["program"] = address_of(device.program)
         record["conductance"] = address_of(device.conductance)
         record["states"] = device.states
         record["state_at"] = self.state_size
         # A chip seen at one time only needs no memory of its devices beyond the block at hand.
-        record["state_step"] = layout.COPIES * device.states * BLOCK if len(self.times) > 1 else 0
-        self.state_size += layout.COPIES * device.states * BLOCK * (blocks if len(self.times) > 1 else 1)
+        size = devices * device.states * BLOCK
+        record["state_step"] = size if len(self.times) > 1 else 0
+        self.state_size += size * (blocks * slices if len(self.times) > 1 else 1)
         record["program_parameters"] = len(device.program_parameters())
         record["program_parameters_at"] = append(self.parameters, np.array(device.program_parameters()))
         per_time = [device.time_parameters(t, self.chip.frozen_below_s) for t in self.times]
         record["time_parameters"] = len(per_time[0])
         record["time_parameters_at"] = append(self.parameters, np.array(per_time).ravel())
+        verify = device.time_parameters(0.0, self.chip.frozen_below_s)
+        record["verify_at"] = append(self.parameters, np.array(verify))
         record["program_latents"] = len(device.program_latents)
         record["program_latents_at"] = len(self.latents)
         for latent in device.program_latents:
@@ -289,15 +317,29 @@ class _Builder:
                 self._add_latent(layer, latent.name, latent.kind, blocks, i)
         self.most_latents = max(self.most_latents, len(device.program_latents), len(device.time_latents))
         if device.redraws(self.chip.frozen_below_s):
-            record["variance_at"] = self.variance_size
-            self.variance_size += blocks * BLOCK
-            for quantity in ("readings", "readout"):
-                record[f"{quantity}_at"] = len(self.latents)
-                for t in self.times:
-                    words = key(self.seed, quantity, layer.name, self.role, t)
-                    self.latents.append((NORMAL, *words, -1, 0))
+            self._add_readings(layer, record, graph)
 
-    def _add_latent(self, layer: _AnalogLayer, name: str, kind: str, blocks: int, time: int | None) -> None:
+    def _add_readings(self, layer: Crossbar, record: dict[str, Any], graph: Graph) -> None:
+        """What every read redraws: a set of normals for each tile, slice and pulse that is read by itself."""
+        record["variance_at"] = self.variance_size
+        self.variance_size += record["slices"] * record["slice_step"]
+        first, count = graph.windows[layer.name]
+        reads: list[tuple[int, ...]] = [()]
+        if record["tiled"]:
+            rows = [tile[0] for tile in graph.tiles[first : first + count] if not tile[1]]
+            reads = list(itertools.product(rows, range(record["slices"]), range(record["pulses"])))
+        record["readings"] = len(reads)
+        record["readings_at"] = len(self.latents)
+        for t in self.times:
+            for read in reads:
+                words = key(self.seed, "readings", layer.name, self.role, t, read)
+                self.latents.append((NORMAL, *words, -1, 0))
+        record["readout_at"] = len(self.latents)
+        for t in self.times:
+            words = key(self.seed, "readout", layer.name, self.role, t)
+            self.latents.append((NORMAL, *words, -1, 0))
+
+    def _add_latent(self, layer: Crossbar, name: str, kind: str, blocks: int, time: int | None) -> None:
         kind_number = NORMAL if kind == NORMAL_KIND else UNIFORM
         words = key(self.seed, name, layer.name, self.role, None if time is None else self.times[time])
         given = self.given.get((layer.name, name))
@@ -306,9 +348,9 @@ class _Builder:
             self.latents.append((kind_number, *words, -1, 0))
             return
         self.used.add((layer.name, name))
-        columns, rows = layer.matrix.shape
+        lines, rows, copies = layer.lines, layer.matrix.shape[1], layer.copies
         per_time = () if time is None else (len(self.times) - int(self.reference),)
-        wanted = (*per_time, layout.COPIES, columns, rows)
+        wanted = (*per_time, copies, lines, rows)
         given = np.asarray(given)
         if given.shape[1:] != wanted or given.dtype != np.float32:
             raise UserError(
@@ -318,10 +360,10 @@ class _Builder:
         if time is not None:
             given = given[:, time - int(self.reference)]
         chips = len(given)
-        flat = np.zeros((chips, layout.COPIES, blocks * BLOCK), np.float32)
-        flat[:, :, : columns * rows] = given.reshape(chips, layout.COPIES, -1)
+        flat = np.zeros((chips, copies, blocks * BLOCK), np.float32)
+        flat[:, :, : lines * rows] = given.reshape(chips, copies, -1)
         at = append(self.supplied, flat.ravel())
-        self.latents.append((kind_number, *words, at, layout.COPIES * blocks * BLOCK))
+        self.latents.append((kind_number, *words, at, copies * blocks * BLOCK))
 
     def check_supplied(self) -> None:
         for name in self.given:

@@ -135,6 +135,16 @@ def summary_text(
     return "\n".join(lines)
 
 
+def clipping_text(converters: list[dict[str, Any]]) -> str:
+    """One line on how much the converters clip, and in which layer most of it."""
+    parts = []
+    for kind, what in (("dac", "inputs"), ("adc", "column sums")):
+        worst = max(converters, key=lambda row: row[f"{kind}_clipped"])
+        share = worst[f"{kind}_clipped"]
+        parts.append(f"{share:.2g} of the {what} ({worst['layer']})" if share else f"none of the {what}")
+    return f"Converters clip at most {' and '.join(parts)} of a layer; every layer's range is in converters.csv"
+
+
 def _condition_cells(own: pd.DataFrame) -> list[str]:
     def cell(estimand: str, varies: str | None = None, decimals: int = 2) -> tuple[str, str]:
         rows = own[own["estimand"] == estimand]

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ SETTINGS = "settings.json"
 TRIALS = "trials.parquet"
 SUMMARY = "summary.csv"
 FAILURES = "failure_times.csv"
+CONVERTERS = "converters.csv"
 PROVENANCE = "provenance.json"
 _BLOCKS = "blocks"
 _PACKAGES = ("numba", "llvmlite", "numpy", "pandas", "pyarrow", "scipy", "seaborn", "matplotlib")
@@ -140,19 +142,20 @@ class Folder:
         self,
         trials: pd.DataFrame,
         summary: pd.DataFrame,
-        failures: pd.DataFrame | None,
+        tables: dict[str, pd.DataFrame | None],
         draw: Callable[[list[Path]], None],
         provenance: dict[str, Any],
     ) -> None:
         """Write the tables, the figure and the provenance, then remove the blocks.
 
-        ``failures``, the fraction of chips that have failed by each time, only where time is swept;
-        ``draw`` takes the paths of the figures and writes them.
+        ``tables`` are further ones by file name, None where the study has none; ``draw`` takes the paths of
+        the figures and writes them.
         """
         write_atomically(self.path / TRIALS, lambda p: trials.to_parquet(p, index=False))
         write_atomically(self.path / SUMMARY, lambda p: summary.to_csv(p, index=False))
-        if failures is not None:
-            write_atomically(self.path / FAILURES, lambda p: failures.to_csv(p, index=False))
+        for name, table in tables.items():
+            if table is not None:
+                write_atomically(self.path / name, partial(table.to_csv, index=False))
         draw([self.path / "figure.pdf", self.path / "figure.png"])
         provenance = provenance | {"trials_sha256": sha256_of(self.path / TRIALS)}
         _write_json(self.path / PROVENANCE, provenance)
@@ -175,7 +178,7 @@ class Folder:
 
     def _clear(self) -> None:
         shutil.rmtree(self.path / _BLOCKS, ignore_errors=True)
-        for name in (PROVENANCE, TRIALS, SUMMARY, FAILURES, "figure.pdf", "figure.png"):
+        for name in (PROVENANCE, TRIALS, SUMMARY, FAILURES, CONVERTERS, "figure.pdf", "figure.png"):
             (self.path / name).unlink(missing_ok=True)
 
 

@@ -14,7 +14,7 @@ from reliability.design import Study
 from reliability.kernels.cache import is_cached
 from reliability.kernels.engine import run_chips
 from reliability.montecarlo import run
-from reliability.results import Folder, fingerprint, provenance
+from reliability.results import CONVERTERS, FAILURES, Folder, fingerprint, provenance
 from reliability.statistics import failure_table, summarize
 
 
@@ -66,6 +66,8 @@ def run_study(
     network, dataset = study.load()
     simulation = study.simulation(network, dataset, threads)
     settings = fingerprint(name, study, network, dataset)
+    if ranges := simulation.converter_ranges:
+        settings["converter_ranges"] = ranges
     store = Folder(folder, settings, resume=resume, warn=lambda text: print(text, file=sys.stderr))
     trials = store.finished() if resume else None
     if trials is None:
@@ -84,7 +86,7 @@ def run_study(
     store.write(
         trials,
         summary,
-        _failures(trials, study.target),
+        {FAILURES: _failures(trials, study.target), CONVERTERS: _converters(trials)},
         lambda paths: plots.save(plots.accuracy_curve(trials, summary, study.figure), paths),
         provenance(command or [], settings, time.perf_counter() - start),
     )
@@ -96,6 +98,8 @@ def run_study(
                 summary, trials.attrs["conditions"], plots.reference_accuracy(trials), **asked
             )
         )
+        if "converters" in trials.attrs:
+            print("\n" + report.clipping_text(trials.attrs["converters"]))
         print(f"\nFigure, tables and provenance are in {folder}")
     return Result(trials, summary, folder)
 
@@ -123,6 +127,12 @@ class _Bar:
             self.bar = tqdm(total=total, unit="chip", leave=False)
         self.bar.set_postfix_str(note, refresh=False)
         self.bar.update(done - self.bar.n)
+
+
+def _converters(trials: pd.DataFrame) -> pd.DataFrame | None:
+    """Ranges and clipping of every layer's converters, where the chip has any."""
+    found = trials.attrs.get("converters")
+    return None if found is None else pd.DataFrame(found)
 
 
 def _failures(trials: pd.DataFrame, target: float | None) -> pd.DataFrame | None:

@@ -199,7 +199,7 @@ def _convert_union(hint: Any, value: Any, path: str) -> Any:
     problem: UserError | None = None
     for option in get_args(hint):
         if option is type(None):
-            if value is None:
+            if value is None or value == "none":
                 return None
             continue
         try:

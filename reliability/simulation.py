@@ -7,7 +7,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numba
@@ -15,8 +15,10 @@ import numpy as np
 import pandas as pd
 from numba.core import config
 
-from reliability.chip import Chip, LayerChip
+from reliability.calibration import Ranges, find_ranges, is_needed
+from reliability.chip import Chip, LayerChip, Tile
 from reliability.conditions import Sweep, expand
+from reliability.crossbar import mapped_network
 from reliability.datasets import Dataset, check_labels, from_arrays
 from reliability.devices import ideal as ideal_device
 from reliability.errors import RunError, UserError
@@ -25,7 +27,7 @@ from reliability.latents import Role, Supplied
 from reliability.layers import arrays_of
 from reliability.metrics import Metric, as_metric
 from reliability.network import Network
-from reliability.plan import Compiled, compile_plan, mapped_network
+from reliability.plan import Compiled, compile_plan
 from reliability.settings import whole
 
 # Rounding of float32 products allows this much; more is a wrong mapping, not arithmetic.
@@ -36,6 +38,9 @@ _LONG = 1e10
 _COMPARED = 64
 # Numba's simplest threading layer must not be entered twice at once.
 _one_at_a_time = threading.Lock()
+
+Calibration = Dataset | tuple[Any, Any] | np.ndarray
+"""Training inputs: a dataset, a pair of arrays (x, y), or x alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +55,14 @@ class Block:
         Mean of the metric over the inputs.
     checksums : ndarray of uint64, shape (chips, times, variants)
         Of the logits.
+    clipped : ndarray of int64, shape (chips, times, variants, layers, 2)
+        Inputs and column sums of each layer beyond their converter's range.
     """
 
     bits: np.ndarray
     scores: np.ndarray
     checksums: np.ndarray
+    clipped: np.ndarray
 
 
 class Simulation:
@@ -67,8 +75,8 @@ class Simulation:
     chip : Chip
     vary, time_s
         See :func:`simulate`.
-    seed, role, metric, threads, latents
-        See :func:`simulate`.
+    seed, role, metric, threads, latents, calibration
+        See :func:`simulate`; ``calibration`` may also be a function that loads the inputs once needed.
     """
 
     def __init__(
@@ -84,6 +92,7 @@ class Simulation:
         metric: str | Metric | Callable = "top-1",
         threads: int | None = None,
         latents: Supplied | None = None,
+        calibration: Calibration | Callable[[], Dataset] | None = None,
     ) -> None:
         if not isinstance(chip, Chip):
             raise UserError(f"chip = {chip!r} must be a Chip; load_chip makes one of a name or a file")
@@ -97,6 +106,7 @@ class Simulation:
         self.seed = whole("seed", seed, 0, 2**63 - 1)
         self.threads = whole("threads", available_cores() if threads is None else threads, 1, 4096)
         self.latents = latents
+        self.calibration = calibration
         for key, given in (latents or {}).items():
             pair = isinstance(key, tuple) and len(key) == 2
             if (
@@ -111,6 +121,7 @@ class Simulation:
                 )
         self._options: dict[str, Any] = {"seed": self.seed, "role": role, "supplied": latents}
         self._plans: dict[int, Compiled] = {}
+        self._ranges: list[tuple[Chip, dict[str, Ranges]]] = []
         self._workspaces: dict[int, Any] = {}
         self.reference = self._outcomes_of(self._digital_logits())
 
@@ -140,18 +151,20 @@ class Simulation:
         checksums = np.zeros(shape, np.uint64)
         wanted = (*shape, len(self.labels), self.network.classes) if self.metric.score else (1, 0, 0, 0, 0)
         logits = np.empty(wanted, np.float32)
+        clipped = np.zeros((*shape, len(plan.layers), 2), np.int64)
         workers = min(self.threads, count)
         with _one_at_a_time:
             before = numba.get_num_threads()
             numba.set_num_threads(min(workers, config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
             try:
                 workspaces = self._workspaces[group]
-                run_chips(plan.arrays, workspaces, first, count, workers, ranks, checksums, logits)
+                run_chips(plan.arrays, workspaces, first, count, workers, ranks, checksums, clipped, logits)
             finally:
                 numba.set_num_threads(before)
         outcomes = self.metric.outcomes(ranks, logits, self.labels)
         bits = np.packbits(outcomes, axis=-1) if outcomes.dtype == bool else np.empty((*shape, 0), np.uint8)
-        return Block(bits, outcomes.mean(axis=-1, dtype=np.float64), checksums)
+        clipped[..., 0] += plan.inputs_clipped
+        return Block(bits, outcomes.mean(axis=-1, dtype=np.float64), checksums, clipped)
 
     def table(self, blocks: Sequence[Sequence[Block]], chips: int) -> pd.DataFrame:
         """The trials table of blocks in the order of chips, one sequence a group."""
@@ -169,7 +182,25 @@ class Simulation:
                 parts.append(self._rows(condition | of_class, block, here, chips, own_class, place.group))
         trials = pd.concat(parts, ignore_index=True)
         trials.attrs = self._attributes()
+        if converters := self._converters(joined):
+            trials.attrs["converters"] = converters
         return trials
+
+    def _converters(self, joined: Sequence[Block]) -> list[dict[str, Any]]:
+        """One row a condition and layer with converters: their ranges, and the share that they clipped."""
+        rows = []
+        for condition, place in zip(self.sweep.conditions, self.sweep.places, strict=True):
+            plan = self._compiled(place.group)
+            ranges = self.ranges(self.sweep.groups[place.group].chip)
+            clipped = joined[place.group].clipped[:, place.time, place.variant].mean(axis=0)
+            shares = clipped / np.maximum(plan.conversions, 1)
+            for i, name in enumerate(plan.layers):
+                if name in ranges:
+                    own = ranges[name]
+                    row = condition | {"layer": name, "dac_range": own.inputs, "dac_clipped": float(shares[i, 0])}
+                    row |= {"adc_range": list(own.sums), "adc_clipped": float(shares[i, 1])}
+                    rows.append(row)
+        return rows
 
     def check_ideal(self) -> None:
         """Compare the chip without effects with the digital network.
@@ -182,8 +213,7 @@ class Simulation:
         x, y = self.inputs[:_COMPARED], self.labels[:_COMPARED]
         checked: list[Chip] = []
         for group in self.sweep.groups:
-            overrides = {k: replace(v, device=None) for k, v in group.chip.layers.items()}
-            chip = replace(group.chip, device=ideal_device(), layers=overrides, read_noise="frozen")
+            chip = group.chip.without_effects().with_tiles(lambda tile: replace(tile, dac=None, adc=None))
             if chip in checked:
                 # Groups that differ in their devices only are one and the same ideal chip.
                 continue
@@ -227,10 +257,33 @@ class Simulation:
                     f"{self.chip.device.describe()} this field has no effect here"
                 )
 
-    def _plan(self, group: int) -> Compiled:
+    def ranges(self, chip: Chip) -> dict[str, Ranges]:
+        """Converter ranges of a chip's layers, calibrated on training inputs where it says so."""
+        # Neither what the devices do nor the bits of the ADCs moves a range.
+        design = chip.without_effects().with_tiles(_with_any_adc)
+        for known, found in self._ranges:
+            if known == design:
+                return found
+        x = None
+        if is_needed(self.network, chip) and self.calibration is not None:
+            x = self._training_inputs(chip.calibration_inputs)
+        found = find_ranges(self.network, chip, x, negative=bool((self.inputs < 0).any()))
+        self._ranges.append((design, found))
+        return found
+
+    @property
+    def converter_ranges(self) -> list[dict[str, Any]]:
+        """Ranges of the converters of each group's layers, as plain tables; empty where there are none."""
+        found = [self.ranges(group.chip) for group in self.sweep.groups]
+        return [{name: asdict(own) for name, own in ranges.items()} for ranges in found if ranges]
+
+    def _training_inputs(self, count: int) -> np.ndarray:
+        given = self.calibration() if callable(self.calibration) else self.calibration
+        x = given.x if isinstance(given, Dataset) else given[0] if isinstance(given, tuple) else given
+        return self.network.prepare(np.asarray(x)[:count])
+
+    def _compiled(self, group: int) -> Compiled:
         if group not in self._plans:
-            # Neighbouring blocks use the same group; the arrays of the others are let go.
-            self._workspaces.clear()
             described = self.sweep.groups[group]
             self._plans[group] = compile_plan(
                 self.network,
@@ -239,12 +292,18 @@ class Simulation:
                 described.chip,
                 times=described.times,
                 variants=described.variants,
+                ranges=self.ranges(described.chip),
                 **self._options,
             )
-        if group not in self._workspaces:
-            self._workspaces.clear()
-            self._workspaces[group] = self._plans[group].workspaces(self.threads)
         return self._plans[group]
+
+    def _plan(self, group: int) -> Compiled:
+        plan = self._compiled(group)
+        if group not in self._workspaces:
+            # Neighbouring blocks use the same group; the arrays of the others are let go.
+            self._workspaces.clear()
+            self._workspaces[group] = plan.workspaces(self.threads)
+        return plan
 
     def _digital_logits(self) -> np.ndarray:
         """The digital network's logits; by the kernels where plain NumPy would take long."""
@@ -267,7 +326,8 @@ class Simulation:
         ranks = np.empty((1, 1, 1, len(x)), np.uint8)
         logits = np.empty((*ranks.shape, self.network.classes), np.float32)
         with _one_at_a_time:
-            run_chips(plan.arrays, plan.workspaces(1), 0, 1, 1, ranks, np.zeros((1, 1, 1), np.uint64), logits)
+            sums, clipped = np.zeros((1, 1, 1), np.uint64), np.zeros((1, 1, 1, len(plan.layers), 2), np.int64)
+            run_chips(plan.arrays, plan.workspaces(1), 0, 1, 1, ranks, sums, clipped, logits)
         return logits[0, 0, 0]
 
     def _outcomes_of(self, logits: np.ndarray) -> np.ndarray:
@@ -301,6 +361,10 @@ class Simulation:
             columns["accuracy"] = columns["correct"] / inputs
         else:
             columns["accuracy"] = scores
+        for i, name in enumerate(("dac_clipped", "adc_clipped")):
+            if any(self._compiled(g).conversions[:, i].any() for g in range(len(self.sweep.groups))):
+                conversions = self._compiled(group).conversions[:, i].sum()
+                columns[name] = block.clipped[here].sum(axis=1)[:, i] / max(conversions, 1)
         columns["checksum"] = block.checksums[here]
         if bits.shape[-1]:
             columns["correct_bits"] = [row.tobytes() for row in bits]
@@ -322,6 +386,10 @@ class Simulation:
                 str(c): _base64(self.reference[self.labels == c]) for c in np.unique(self.labels)
             }
         return attributes
+
+
+def _with_any_adc(tile: Tile) -> Tile:
+    return tile if tile.adc is None else replace(tile, adc=replace(tile.adc, bits=8))
 
 
 def available_cores() -> int:

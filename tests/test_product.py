@@ -39,10 +39,12 @@ def multiplied(w: np.ndarray, x: np.ndarray, tile_rows: int, *, w_at: int = 0, x
         tiles.append((row, 0, len(segments), len(own)))
         segments += [(first * VECTOR, run) for first, run in own]
     layer = np.zeros(1, layout.LAYER)
-    layer[["rows", "columns", "groups", "group_channels", "tiles"]] = (rows, columns, 1, rows, len(tiles))
+    layer[["rows", "lines", "groups", "group_channels", "tiles"]] = (rows, columns, 1, rows, len(tiles))
     multiply(
         layer[0],
         np.array(tiles, layout.TILE),
+        0,
+        len(tiles),
         np.array([offset for offset, _ in segments], np.int64),
         np.array([run for _, run in segments], np.int64),
         flat_w,

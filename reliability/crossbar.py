@@ -1,0 +1,130 @@
+"""The layers of a network that crossbars hold, each with its matrix, its window and its settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from reliability.chip import Chip, LayerChip
+from reliability.layers import Conv2d, Linear
+from reliability.lowering import Window, source_shapes, unrolled, window_of
+from reliability.mapping import Mapped, map_matrix
+from reliability.network import Network, fold_batch_norms
+
+
+@dataclass(frozen=True, eq=False)
+class Crossbar:
+    """One layer with weights on a chip; digital where its settings say so.
+
+    Attributes
+    ----------
+    name : str
+    matrix : ndarray of float32, shape (columns, rows)
+        Rows in the order (y, x, channel), the bias last where devices hold it.
+    bias_row : bool
+    window : Window
+        How the layer reads its source.
+    source : (int, int, int)
+        Channels, height and width of the image that it reads.
+    settings : LayerChip
+        With every field filled in.
+    """
+
+    name: str
+    matrix: np.ndarray
+    bias_row: bool
+    window: Window
+    source: tuple[int, int, int]
+    settings: LayerChip
+
+    @cached_property
+    def mapped(self) -> Mapped:
+        """The matrix as conductances."""
+        mapping, tile = self.settings.mapping, self.settings.tile
+        assert mapping is not None and tile is not None
+        return map_matrix(self.matrix, mapping, groups=self.window.groups, tile_columns=tile.columns)
+
+    @property
+    def lines(self) -> int:
+        """Physical columns."""
+        return self.mapped.shares.shape[1] if self.settings.analog else len(self.matrix)
+
+    @property
+    def copies(self) -> int:
+        """Devices of one weight: those of a slice times the slices."""
+        mapping = self.settings.mapping
+        assert mapping is not None
+        return (2 if mapping.scheme == "pair" else 1) * mapping.slices.count
+
+    @property
+    def tile_rows(self) -> int:
+        """Rows of a tile; a digital layer is one piece."""
+        rows, tile = self.matrix.shape[1], self.settings.tile
+        assert tile is not None
+        return min(tile.rows, rows) if self.settings.analog and tile.rows != "layer" else rows
+
+    @property
+    def slice_weights(self) -> np.ndarray:
+        """Weights of each slice's lines, were all devices exact: shape (slices, lines, rows)."""
+        return self.mapped.shares * self.mapped.weight_scale
+
+
+def chip_network(network: Network, chip: Chip) -> Network:
+    """The network whose layers a chip holds: with batch norms folded where the mapping says so."""
+    return fold_batch_norms(network) if chip.mapping.batch_norm == "folded" else network
+
+
+def crossbars_of(network: Network, chip: Chip) -> dict[str, Crossbar]:
+    """All layers with weights of a :func:`chip_network`, by name.
+
+    Raises
+    ------
+    UserError
+        If the chip names layers that the network does not have.
+    """
+    nodes = network.weighted
+    chip.check_layers([node.name for node in nodes])
+    sources = source_shapes(network)
+    crossbars = {}
+    for position, node in enumerate(nodes):
+        assert isinstance(node.layer, Linear | Conv2d)
+        settings = chip.layer(node.name, position, len(nodes))
+        assert settings.mapping is not None
+        source = sources[node.name]
+        matrix, bias = unrolled(node.layer, source), node.layer.bias
+        bias_row = settings.analog and settings.mapping.bias == "devices" and bias is not None
+        if bias_row and bias is not None:
+            matrix = np.column_stack([matrix, bias])
+        window = window_of(node.layer, source)
+        crossbars[node.name] = Crossbar(node.name, matrix, bool(bias_row), window, source, settings)
+    return crossbars
+
+
+def mapped_network(network: Network, chip: Chip) -> Network:
+    """The digital network with the weights that the mapping represents: clipped and rounded where it does."""
+    network = chip_network(network, chip)
+    crossbars = crossbars_of(network, chip)
+    nodes = []
+    for node in network.nodes:
+        found = crossbars.get(node.name)
+        if found is not None and found.settings.analog:
+            assert isinstance(node.layer, Linear | Conv2d)
+            matrix, bias = found.mapped.matrix, node.layer.bias
+            if found.bias_row:
+                matrix, bias = matrix[:, :-1], matrix[:, -1]
+            weight = rolled(matrix, node.layer, found.source)
+            node = replace(node, layer=replace(node.layer, weight=weight, bias=bias))
+        nodes.append(node)
+    return replace(network, nodes=tuple(nodes))
+
+
+def rolled(matrix: np.ndarray, layer: Linear | Conv2d, source: tuple[int, int, int]) -> np.ndarray:
+    """The weights of a layer whose unrolled matrix is given."""
+    if isinstance(layer, Conv2d):
+        columns, channels, height, width = layer.weight.shape
+        return matrix.reshape(columns, height, width, channels).transpose(0, 3, 1, 2)
+    channels, height, width = source
+    images = matrix.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
+    return images.reshape(layer.weight.shape)
