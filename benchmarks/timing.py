@@ -1,4 +1,7 @@
-"""Alternating timings: every contender once a round, so that a busy machine disturbs all alike."""
+"""Alternating timings: every contender once a round, so that slow changes of the machine meet all.
+
+Other work on the cores does not disturb all alike: it hurts threads that wait for each other most.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def math_threads(count: int):
 
 
 def alternate(
-    contenders: dict[tuple[str, int], tuple[Callable[[], None], int]], rounds: int
+    contenders: dict[tuple[str, int], tuple[Callable[[], object], int]], rounds: int
 ) -> dict[tuple[str, int], list[float]]:
     """Wall seconds of one piece of work, a list of rounds for each contender.
 
@@ -58,3 +61,8 @@ def alternate(
 def medians(seconds: dict[tuple[str, int], list[float]]) -> dict[tuple[str, int], float]:
     """Median of each contender."""
     return {key: statistics.median(values) for key, values in seconds.items()}
+
+
+def thread_counts(cores: int) -> list[int]:
+    """One thread and all cores."""
+    return sorted({1, cores})

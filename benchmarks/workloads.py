@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -23,42 +23,79 @@ from reliability.network import Network, Node, mlp
 from reliability.simulation import Simulation
 
 TIMES = [0.0, rl.HOUR, rl.DAY, rl.MONTH, rl.YEAR]
+ARITHMETIC = {"ours (float32)": "float32", "ours (shared int8 first layer)": "auto"}
+"""What the tables call the ways to compute the first layer, and how they are asked for."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """One trial's work, and how to simulate many of them."""
+    """One trial's work, and how to simulate many of them.
+
+    Labels are the digital network's own classes, so that accuracy is agreement with it.
+    """
 
     weights: list[np.ndarray]
     x: np.ndarray
     labels: np.ndarray
     network: Network
     chip: rl.Chip
-    vary: dict[str, list]
-    times: int
+    vary: dict[str, list] = field(default_factory=dict)
+    times: int = 1
+    calibration: np.ndarray | None = None
 
     @property
     def flops(self) -> float:
-        """Floating-point operations of one chip's products."""
-        return 2.0 * len(self.x) * self.times * self.simulation(1).products_per_input
+        """Floating-point operations of one trial's products."""
+        return 2.0 * len(self.x) * self.simulation(1).products_per_input
 
-    def simulation(self, threads: int) -> Simulation:
-        """The sweep, ready to run."""
-        return Simulation(self.network, (self.x, self.labels), self.chip, self.vary, threads=threads)
+    def simulation(self, threads: int, arithmetic: str = "auto") -> Simulation:
+        """The sweep, ready to run; ``arithmetic`` is that of the first layer."""
+        return Simulation(
+            self.network,
+            (self.x, self.labels),
+            self.chip,
+            self.vary,
+            threads=threads,
+            arithmetic=arithmetic,
+            calibration=self.calibration,
+        )
+
+    def engines(self, threads: int) -> dict[str, Simulation]:
+        """The sweep by each way to compute the first layer that this machine and workload allow."""
+        ready = {name: self.simulation(threads, way) for name, way in ARITHMETIC.items()}
+        return {
+            name: simulation
+            for name, simulation in ready.items()
+            if ARITHMETIC[name] == "float32" or first_layer(simulation) != "float32"
+        }
 
 
-def w1(sigma: float = 0.02) -> Workload:
+def first_layer(simulation: Simulation) -> str:
+    """Arithmetic that the first layer of a chip was computed in, as the trials table tells it."""
+    blocks = [[simulation.block(group, 0, 1)] for group in range(len(simulation.sweep.groups))]
+    return simulation.table(blocks, 1)["first_layer"].iloc[0]
+
+
+def w1(sigma: float = 0.02, inputs: int = 1000) -> Workload:
     """W1: MLP 784-256-128-10, 1,000 inputs, two Gaussian-programmed devices a weight."""
-    return _workload((784, 256, 128, 10), rl.Chip(device=rl.devices.gaussian(sigma=sigma)), {}, 1)
+    return _mlp((784, 256, 128, 10), rl.Chip(device=rl.devices.gaussian(sigma=sigma)), inputs=inputs)
+
+
+def w2(sigma: float = 0.02) -> Workload:
+    """W2: W1 on tiles of 256 rows, with an 8-bit DAC a row and an 8-bit ADC a column of each tile."""
+    tile = rl.Tile(rows=256, columns=256, dac=rl.DAC(bits=8), adc=rl.ADC(bits=8))
+    chip = rl.Chip(device=rl.devices.gaussian(sigma=sigma), tile=tile)
+    calibration = np.random.default_rng(1).random((500, 784), np.float32)
+    return replace(_mlp((784, 256, 128, 10), chip), calibration=calibration)
 
 
 def w4() -> Workload:
     """W4, the main job: a PCM chip 784-250-10 at five times, 1,000 inputs, global compensation."""
     chip = rl.Chip(device=rl.devices.pcm(), compensation="global")
-    return _workload((784, 250, 10), chip, {"time_s": TIMES}, len(TIMES))
+    return replace(_mlp((784, 250, 10), chip), vary={"time_s": TIMES}, times=len(TIMES))
 
 
-def w3(sigma: float = 0.02) -> Workload:
+def w3(sigma: float = 0.02, inputs: int = 100) -> Workload:
     """W3: ResNet-20 for CIFAR-10, 100 images, two Gaussian-programmed devices a weight.
 
     Random weights and inputs of the right shapes: this workload is for timing only.
@@ -88,15 +125,14 @@ def w3(sigma: float = 0.02) -> Workload:
             last, channels = add(f"{name}.relu2", ReLU(), add(f"{name}.add", Add(), inner, last)), width
     add("logits", Linear(rng.standard_normal((10, 64))), add("pool", GlobalAveragePool(), last))
     network = Network(tuple(nodes), (3, 32, 32))
-    x = rng.standard_normal((100, 3, 32, 32)).astype(np.float32)
+    x = rng.standard_normal((inputs, 3, 32, 32)).astype(np.float32)
     chip = rl.Chip(device=rl.devices.gaussian(sigma=sigma))
-    return Workload([], x, np.zeros(len(x), np.int64), network, chip, {}, 1)
+    return Workload([], x, network.forward(x).argmax(axis=1), network, chip)
 
 
-def _workload(sizes: tuple[int, ...], chip: rl.Chip, vary: dict[str, list], times: int) -> Workload:
+def _mlp(sizes: tuple[int, ...], chip: rl.Chip, inputs: int = 1000) -> Workload:
     rng = np.random.default_rng(0)
     weights = [(rng.standard_normal((b, a)) * np.sqrt(2 / a)).astype(np.float32) for a, b in pairwise(sizes)]
-    x = rng.random((1000, sizes[0]), np.float32)
-    biases = [np.zeros(len(w), np.float32) for w in weights]
-    network = mlp(weights, list(biases))
-    return Workload(weights, x, network.forward(x).argmax(axis=1), network, chip, vary, times)
+    x = rng.random((inputs, sizes[0]), np.float32)
+    network = mlp(weights, [np.zeros(len(w), np.float32) for w in weights])
+    return Workload(weights, x, network.forward(x).argmax(axis=1), network, chip)

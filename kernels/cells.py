@@ -9,6 +9,7 @@ from .intrinsics import prefer_wide_vectors
 from .latent import BLOCK, NORMAL, fill_normals, fill_uniforms
 from .law import call_conductance, call_program
 from .layout import PAIR
+from .response import ROUNDING, round_line
 
 _F = np.float32
 _LANES = 64
@@ -112,7 +113,8 @@ def realise(plan, work, index, time, program, readout, chip):
     ----------
     plan : layout.Plan
     work : layout.Workspace
-        ``weights`` and, where a read redraws, ``variance`` are written.
+        ``weights``, where a read redraws ``variance``, and for a layer that starts from shared sums its
+        rounded deviations are written.
     index, time : int
         Layer and time.
     program : bool
@@ -143,7 +145,8 @@ def realise(plan, work, index, time, program, readout, chip):
     left = work.cells[(2 * PAIR + 2) * BLOCK : (2 * PAIR + 3) * BLOCK]
     z = work.cells[(2 * PAIR + 3) * BLOCK :]
     devices = layer.devices
-    total = 0.0
+    total = rounding = energy = 0.0
+    line = 0
     for block in range(layer.blocks):
         if layer.corrected and program:
             # Behind the first slice's targets stands what all slices together shall hold.
@@ -197,4 +200,13 @@ def realise(plan, work, index, time, program, readout, chip):
                     draw(z, 0, latent, plan.supplied, chip, s, block, layer.blocks)
                     _add_reading(outputs, variance, z)
                 total += factor * _sum_of_magnitudes(outputs, min(BLOCK, size - block * BLOCK))
+        if layer.spans > 0:
+            # Lines that are complete are rounded while they are in the cache.
+            complete = min((block + 1) * BLOCK // layer.rows, layer.lines)
+            for j in range(line, complete):
+                own_rounding, own_energy = round_line(plan, work, layer, j)
+                rounding += own_rounding
+                energy += own_energy
+            line = complete
+    work.shared[index] = layer.spans > 0 and rounding <= ROUNDING * energy
     return total

@@ -74,17 +74,21 @@ def drive(x, x_at, out, out_at, pulse_step, vectors, pulses, base, converter, la
 
 
 @compiled()
-def read(part, sums, lines, vectors, factor, converter, first, lanes, inputs, input_step, clipped):
+def read(
+    part, sums, all_lines, first_line, lines, vectors, factor, converter, begins,
+    lanes, inputs, input_step, clipped,
+):  # fmt: skip
     """Column sums of one strip through their converters, added to ``sums`` with their ``factor``.
 
     Parameters
     ----------
-    part, sums : ndarray of float32, vectors x lines x VECTOR
-    lines, vectors : int
+    part : ndarray of float32, vectors x lines x VECTOR
+    sums : ndarray of float32, vectors x all lines x VECTOR
+    all_lines, first_line, lines, vectors : int
     factor : float32
         Significance of the slice and the pulse.
     converter : record of layout.CONVERTER
-    first : bool
+    begins : bool
         Whether to write and not to add.
     lanes : ndarray of int32
         Zeros; scratch.
@@ -95,25 +99,29 @@ def read(part, sums, lines, vectors, factor, converter, first, lanes, inputs, in
     """
     step = converter.step * factor
     inverse, lowest, highest = converter.inverse, converter.lowest, converter.highest
-    size = lines * VECTOR
     for v in range(vectors):
-        if first:
-            _set(part, v * size, sums, v * size, lines, inverse, step, lowest, highest, lanes)
+        at, to = v * lines * VECTOR, (v * all_lines + first_line) * VECTOR
+        if begins:
+            _set(part, at, sums, to, lines, inverse, step, lowest, highest, lanes)
         else:
-            _add(part, v * size, sums, v * size, lines, inverse, step, lowest, highest, lanes)
+            _add(part, at, sums, to, lines, inverse, step, lowest, highest, lanes)
         clipped[clipped.size - 1] += _count(lanes, inputs - v * input_step)
 
 
 @compiled()
-def accumulate(part, sums, count, factor, first):
+def accumulate(part, sums, all_lines, first_line, lines, vectors, factor, begins):
     """The same without converters."""
     prefer_wide_vectors()
-    if first:
-        for i in range(count):
-            sums[i] = part[i] * factor
-    else:
-        for i in range(count):
-            sums[i] = fma32(part[i], factor, sums[i])
+    count = lines * VECTOR
+    for v in range(vectors):
+        at, to = v * count, (v * all_lines + first_line) * VECTOR
+        source, target = part[at : at + count], sums[to : to + count]
+        if begins:
+            for i in range(count):
+                target[i] = source[i] * factor
+        else:
+            for i in range(count):
+                target[i] = fma32(source[i], factor, target[i])
 
 
 @compiled()

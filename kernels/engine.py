@@ -18,12 +18,12 @@ _FLOOR = 1e-4
 
 
 @compiled()
-def _run_chip(plan, work, chip, ranks, checksums, clipped, logits):
+def _run_chip(plan, work, chip, ranks, checksums, clipped, shared, logits):
     """One chip: program, then for each time read the devices, compensate, classify all inputs.
 
     ``ranks`` is uint8 (times, variants, inputs), ``checksums`` uint64 (times, variants), ``clipped`` int64
-    (times, variants, layers, 2), ``logits`` float32 (times, variants, inputs, classes) or empty where not
-    wanted.
+    (times, variants, layers, 2), ``shared`` uint8 (times,), ``logits`` float32 (times, variants, inputs,
+    classes) or empty where not wanted.
     """
     variants = len(plan.compensated)
     offset = 1 if plan.reference else 0
@@ -64,6 +64,7 @@ def _run_chip(plan, work, chip, ranks, checksums, clipped, logits):
                         for i in range(count):
                             for c in range(plan.classes):
                                 logits[row, variant, first + i, c] = scores[c * VECTOR + i]
+        shared[row] = work.shared.sum()
         for k in range(len(plan.operations)):
             op = plan.operations[k]
             if op.kind == LAYERED:
@@ -72,7 +73,7 @@ def _run_chip(plan, work, chip, ranks, checksums, clipped, logits):
 
 
 @compiled(parallel=True)
-def run_chips(plan, workspaces, first_chip, chips, workers, ranks, checksums, clipped, logits):
+def run_chips(plan, workspaces, first_chip, chips, workers, ranks, checksums, clipped, shared, logits):
     """Simulate chips ``first_chip`` to ``first_chip + chips - 1``.
 
     Parameters
@@ -87,6 +88,8 @@ def run_chips(plan, workspaces, first_chip, chips, workers, ranks, checksums, cl
         Written; zero on entry.
     clipped : ndarray of int64, shape (chips, times, variants, layers, 2)
         Written: a layer's inputs and column sums beyond their converter's range.
+    shared : ndarray of uint8, shape (chips, times)
+        Written: layers that were computed from sums that all chips share.
     logits : ndarray of float32, shape (chips, times, variants, inputs, classes)
         Written; with no elements where logits are not wanted.
     """
@@ -106,11 +109,17 @@ def run_chips(plan, workspaces, first_chip, chips, workers, ranks, checksums, cl
             workspaces.factors[worker],
             workspaces.readout[worker],
             workspaces.clipped[worker],
+            workspaces.deltas[worker],
+            workspaces.starts[worker],
+            workspaces.scales[worker],
+            workspaces.shared[worker],
             workspaces.lanes[worker],
         )
         # Whoever is free takes the next chip: a core that others use too does not hold up the rest.
         i = take_next(taken)
         while i < chips:
             wanted = i if logits.size > 0 else 0
-            _run_chip(plan, work, first_chip + i, ranks[i], checksums[i], clipped[i], logits[wanted])
+            _run_chip(
+                plan, work, first_chip + i, ranks[i], checksums[i], clipped[i], shared[i], logits[wanted]
+            )
             i = take_next(taken)

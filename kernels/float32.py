@@ -18,7 +18,6 @@ from .intrinsics import (
     float_of_bits,
     float_of_int,
     fma32,
-    sar32,
     shl32,
     shr32,
     sub32,
@@ -33,9 +32,8 @@ def log32(x):
     """Natural logarithm of a positive normal float32."""
     i = bits_of(x)
     # Split x = m 2**e with m in [sqrt(1/2), sqrt(2)), where the polynomial converges fastest.
-    j = sub32(i, _U(0x3F3504F3))
-    e = float_of_int(sar32(j, _U(23)))
-    m = float_of_bits(add32(and32(j, _U(0x007FFFFF)), _U(0x3F3504F3))) - _F(1)
+    exponent = and32(sub32(i, _U(0x3F3504F3)), _U(0xFF800000))
+    m = float_of_bits(sub32(i, exponent)) - _F(1)
     p = _F(7.0376836292e-2)
     p = fma32(p, m, _F(-1.1514610310e-1))
     p = fma32(p, m, _F(1.1676998740e-1))
@@ -47,8 +45,9 @@ def log32(x):
     p = fma32(p, m, _F(3.3333331174e-1))
     z = m * m
     y = fma32(p * m, z, fma32(_F(-0.5), z, m))
-    # ln 2 in two parts, so that the product with e is exact.
-    return fma32(e, _F(0.693359375), fma32(e, _F(-2.12194440e-4), y))
+    # ln 2 in two parts, so that the product with e is exact. The exponent's bits stand for e 2**23.
+    e = float_of_int(exponent)
+    return fma32(e, _F(0.693359375 * 2**-23), fma32(e, _F(-2.12194440e-4 * 2**-23), y))
 
 
 @njit(inline="always")
@@ -75,7 +74,7 @@ def sincos_turns32(v):
     """(sin, cos) of the angle ``2 pi v / 2**32`` of a 32-bit word ``v``."""
     # Quadrant from the top bits after an eighth of a turn; the rest lies in [-pi/4, pi/4].
     quadrant = shr32(add32(v, _U(0x20000000)), _U(30))
-    t = float_of_int(sub32(v, shl32(quadrant, _U(30)))) * _F(1.4629180792671596e-09)
+    t = float_of_int(shl32(v, _U(2))) * _F(1.4629180792671596e-09 / 4)
     z = t * t
     s = fma32(fma32(fma32(_F(-1.9515295891e-4), z, _F(8.3321608736e-3)), z, _F(-1.6666654611e-1)), z * t, t)
     c = fma32(
@@ -106,5 +105,6 @@ def normal_cdf32(x):
     p = fma32(p, t, _F(1.421413741))
     p = fma32(p, t, _F(-0.284496736))
     p = fma32(p, t, _F(0.254829592))
-    tail = _F(0.5) * p * t * exp32(-a * a)
+    # The exponential as in the density, so that a caller of both computes it once.
+    tail = _F(0.5) * p * t * exp32(_F(-0.5) * x * x)
     return tail if x < _F(0) else _F(1) - tail

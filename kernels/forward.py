@@ -58,6 +58,7 @@ def _drive(plan, work, op, layer, variant, first_block, blocks):
 def _layered(plan, work, op, time, chip, first_block, blocks):
     """A layer with weights: strips of column sums, each with its digital end."""
     layer = plan.layers[op.layer]
+    shared = work.shared[op.layer] > 0
     source, target = plan.buffers[op.source], plan.buffers[op.target]
     pixel = source.channels * VECTOR
     x_step = op.stride_width * pixel
@@ -75,7 +76,7 @@ def _layered(plan, work, op, time, chip, first_block, blocks):
             # Neighbouring blocks of inputs fill the vectors.
             shift = -op.top * source.row_step - op.left * pixel
             strip(
-                plan, work, layer, time, chip, x, x_at + shift, source.block_step, pulse_step,
+                plan, work, layer, shared, time, chip, x, x_at + shift, source.block_step, pulse_step,
                 squares_at + shift, squares_step, blocks, VECTOR, first_block * VECTOR, 0, clipped,
             )  # fmt: skip
             for block in range(blocks):
@@ -88,7 +89,7 @@ def _layered(plan, work, op, time, chip, first_block, blocks):
             for row in range(target.height):
                 shift = first + (row * op.stride_height - op.top) * source.row_step - op.left * pixel
                 strip(
-                    plan, work, layer, time, chip, x, x_at + shift, x_step, pulse_step,
+                    plan, work, layer, shared, time, chip, x, x_at + shift, x_step, pulse_step,
                     squares_at + shift, squares_step, target.width,
                     0, (first_block + block) * VECTOR, row * target.width, clipped,
                 )  # fmt: skip

@@ -13,15 +13,13 @@ from numba import njit
 
 from .cache import compiled
 from .float32 import log32, sincos_turns32
-from .intrinsics import float_of_uint, fma32, prefer_wide_vectors, sqrt32
-from .philox import philox
+from .intrinsics import bits_of, float_of_uint, fma32, prefer_wide_vectors, sqrt32
+from .philox import make_philox, philox
+from .simd import VECTOR
 
 BLOCK = 512
 LANES = BLOCK // 4
-_HALF = LANES // 2
 _F = np.float32
-_U = np.uint32
-_32 = np.uint64(32)
 
 NORMAL = 0
 UNIFORM = 1
@@ -34,35 +32,36 @@ def uniform_of_word(word):
 
 
 @njit(inline="always")
+def _radius(word):
+    return sqrt32(_F(-2) * log32(uniform_of_word(word)))
+
+
+@njit(inline="always")
+def _turned(radius, word):
+    s, c = sincos_turns32(word)
+    return radius * s, radius * c
+
+
+@njit(inline="always")
 def normals_of_words(a, b):
     """Two independent standard normals from two 32-bit words (Box-Muller; reaches 6.7 sigma)."""
-    r = sqrt32(_F(-2) * log32(uniform_of_word(a)))
-    s, c = sincos_turns32(b)
-    return r * s, r * c
+    return _turned(_radius(a), b)
+
+
+# AVX-512 has the registers for two vectors of counters at a time.
+_fill_words = make_philox(2 if VECTOR == 16 else 1)
 
 
 @njit(inline="always")
-def _fill_words(words, lanes, first, c1, c2, c3, k0, k1):
-    """Philox words of ``lanes`` consecutive counters, one word after the other's lanes."""
-    w1, w2, w3 = np.uint64(c1), np.uint64(c2), np.uint64(c3)
+def _normals_in_place(z, lanes):
+    """Words to normals. Two short loops: a long one runs out of registers and of work that can overlap."""
+    # The words are read as the bits of z, because Numba would count references of a second view.
     for i in range(lanes):
-        a, b, c, d = philox(first + np.uint64(i), w1, w2, w3, k0, k1)
-        words[i] = _U(a)
-        words[lanes + i] = _U(b)
-        words[2 * lanes + i] = _U(c)
-        words[3 * lanes + i] = _U(d)
-
-
-@njit(inline="always")
-def _normals_in_place(z, words, lanes):
-    """Words to normals. A loop of its own, because LLVM picks the lanes of a loop by its widest type."""
+        z[i] = _radius(bits_of(z[i]))
+        z[2 * lanes + i] = _radius(bits_of(z[2 * lanes + i]))
     for i in range(lanes):
-        z0, z1 = normals_of_words(words[i], words[lanes + i])
-        z2, z3 = normals_of_words(words[2 * lanes + i], words[3 * lanes + i])
-        z[i] = z0
-        z[lanes + i] = z1
-        z[2 * lanes + i] = z2
-        z[3 * lanes + i] = z3
+        z[i], z[lanes + i] = _turned(z[i], bits_of(z[lanes + i]))
+        z[2 * lanes + i], z[3 * lanes + i] = _turned(z[2 * lanes + i], bits_of(z[3 * lanes + i]))
 
 
 @compiled()
@@ -82,9 +81,8 @@ def fill_normals(out, start, block, c1, c2, c3, k0, k1):
     """
     prefer_wide_vectors()
     z = out[start : start + BLOCK]
-    words = z.view(np.uint32)
-    _fill_words(words, LANES, np.uint64(block) * np.uint64(LANES), c1, c2, c3, k0, k1)
-    _normals_in_place(z, words, LANES)
+    _fill_words(z, LANES, np.uint64(block) * np.uint64(LANES), c1, c2, c3, k0, k1)
+    _normals_in_place(z, LANES)
 
 
 @compiled()
@@ -92,10 +90,9 @@ def fill_uniforms(out, start, block, c1, c2, c3, k0, k1):
     """Write the uniforms in (0, 1] of one block of devices; arguments as :func:`fill_normals`."""
     prefer_wide_vectors()
     u = out[start : start + BLOCK]
-    words = u.view(np.uint32)
-    _fill_words(words, LANES, np.uint64(block) * np.uint64(LANES), c1, c2, c3, k0, k1)
+    _fill_words(u, LANES, np.uint64(block) * np.uint64(LANES), c1, c2, c3, k0, k1)
     for i in range(BLOCK):
-        u[i] = uniform_of_word(words[i])
+        u[i] = uniform_of_word(bits_of(u[i]))
 
 
 @compiled()
@@ -106,6 +103,5 @@ def fill_readings(out, count, first, group, place, chip, k0, k1):
     multiplication at ``place`` of a convolution's outputs (0 where there is one).
     """
     prefer_wide_vectors()
-    words = out.view(np.uint32)
-    _fill_words(words, count, np.uint64(first), chip, group, place, k0, k1)
-    _normals_in_place(out, words, count)
+    philox(out, count, np.uint64(first), chip, group, place, k0, k1)
+    _normals_in_place(out, count)

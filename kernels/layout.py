@@ -42,6 +42,8 @@ LAYER = np.dtype(
         ("variance_at", np.int64),  # in variance; -1: nothing is redrawn at a read
         ("targets_at", np.int64),  # in targets; target conductance, uS, of a pair signed
         ("blocks", np.int64),  # blocks of devices of one copy
+        ("spans", np.int64),  # spans of rows whose exact sums all chips share; 0: none
+        ("spans_at", np.int64),
         ("scale", np.float32),  # weight per uS
         ("g_max", np.float32),  # largest target, uS
         ("program", np.int64),  # addresses of the law's kernels
@@ -69,6 +71,21 @@ TILE = np.dtype(
         ("resumes", np.int64),  # whether it goes on with the tile before, cut only to stay in the cache
         ("segment", np.int64),  # first of its segments
         ("segments", np.int64),
+    ]
+)
+
+SPAN = np.dtype(
+    [
+        ("row", np.int64),  # first row of the layer's matrix
+        ("rows", np.int64),
+        ("lines", np.int64),
+        ("quads", np.int64),  # groups of four rows, the last one filled up
+        ("codes_at", np.int64),  # in codes
+        ("base_at", np.int64),  # in base
+        ("deltas_at", np.int64),  # in the workspace's deltas
+        ("scales_at", np.int64),  # in the workspace's starts and scales, one a line
+        ("zero", np.int64),  # code of an input of zero
+        ("step", np.float32),  # input of one code
     ]
 )
 
@@ -150,6 +167,9 @@ Plan = namedtuple(
         "shifts",  # float32: digital offsets
         "weights",  # float32: digital weights, as every worker's weights start
         "converters",  # CONVERTER
+        "spans",  # SPAN
+        "codes",  # uint8: inputs of each span, [block][four rows][VECTOR][4]
+        "base",  # float32: exact column sums of each span, [block][line][VECTOR]
         "targets",
         "parameters",
         "supplied",  # float32: latents given by the caller, from chip 0 on
@@ -175,6 +195,10 @@ Workspace = namedtuple(
         "factors",  # float32: layers x variants
         "readout",  # float64: layers; the reference read-out
         "clipped",  # int64: layers x variants x 2; inputs and column sums beyond their converter's range
+        "deltas",  # int8: what one chip's weights deviate by, in steps of their own
+        "starts",  # int32: what the code of zero takes off a line's sum
+        "scales",  # float32: what one step adds to a line's sum
+        "shared",  # int64: layers; whether this chip's layer starts from the shared sums
         "lanes",  # int32: clipped values of each input of a vector
     ],
 )

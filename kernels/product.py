@@ -53,7 +53,9 @@ def _columns(w, w_at, stride, x, x_at, x_step, c, c_at, c_step, segments, column
 
 
 @compiled()
-def multiply(layer, tiles, first_tile, last_tile, offsets, runs, w, w_at, x, x_at, x_step, c, c_at, vectors):
+def multiply(
+    layer, tiles, first_tile, last_tile, offsets, runs, lines, w, w_at, x, x_at, x_step, c, c_at, vectors
+):
     """One strip of column sums, tile by tile: partial sums of a tile's rows, added up digitally.
 
     Parameters
@@ -63,8 +65,10 @@ def multiply(layer, tiles, first_tile, last_tile, offsets, runs, w, w_at, x, x_a
         As in layout.Plan.
     first_tile, last_tile : int
         Of the layer's tiles, the last one not included.
+    lines : int
+        All of the layer's, or so many neighbouring ones of a layer of one group.
     w, w_at : ndarray of float32, int
-        Matrix, lines x rows.
+        Matrix, lines x rows, from the first of these on.
     x, x_at, x_step : ndarray of float32, int, int
         Where the first row of the first vector stands, and the step to the next vector: to the next place of
         a convolution's output row, or to the next block of inputs.
@@ -72,8 +76,8 @@ def multiply(layer, tiles, first_tile, last_tile, offsets, runs, w, w_at, x, x_a
         Sums are written, vectors x lines x VECTOR.
     vectors : int
     """
-    own = layer.lines // layer.groups
-    step = layer.lines * VECTOR
+    own = lines // layer.groups
+    step = lines * VECTOR
     for t in range(first_tile, last_tile):
         tile = tiles[layer.tiles_at + t]
         how = RESUME if tile.resumes else (ADD if t > first_tile else START)

@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .intrinsics import LANES, emit_fma, emit_unary
+from .intrinsics import HAS_DOT, LANES, emit_fma, emit_unary
 
 _F32 = ir.FloatType()
 _I32 = ir.IntType(32)
@@ -225,3 +225,99 @@ def make_quantise(add: bool):
         return signature, codegen
 
     return quantise
+
+
+def _dot(builder: ir.IRBuilder, sums: ir.Value, codes: ir.Value, deltas: ir.Value) -> ir.Value:
+    """Add to each lane the dot product of its four unsigned bytes with the four signed ones of ``deltas``."""
+    vector = ir.VectorType(_I32, VECTOR)
+    if HAS_DOT:
+        bytes_ = ir.VectorType(ir.IntType(8), 4 * VECTOR)
+        fnty = ir.FunctionType(vector, [vector, bytes_, bytes_])
+        dot = cgutils.get_or_insert_function(builder.module, fnty, "llvm.x86.avx512.vpdpbusd.512")
+        return builder.call(
+            dot, [sums, builder.bitcast(codes, bytes_), builder.bitcast(_splat(builder, deltas), bytes_)]
+        )
+    for byte in range(4):
+        own = builder.ashr(builder.shl(deltas, _I32(24 - 8 * byte)), _I32(24))
+        code = builder.lshr(codes, ir.Constant(vector, [8 * byte] * VECTOR))
+        code = builder.and_(code, ir.Constant(vector, [255] * VECTOR))
+        sums = builder.add(sums, builder.mul(code, _splat(builder, own)))
+    return sums
+
+
+def make_response(outputs: int, vectors: int):
+    """A micro-kernel for what small changes of the weights add to column sums, in 8-bit integers.
+
+    The intrinsic takes ``(deltas, d_at, stride, starts, scales, j, codes, x_at, x_step, quads, base,
+    base_at, base_step, c, c_at, c_step)``. Rows come four at a time: ``deltas``, int8, holds those of output
+    ``o`` from byte ``d_at + o * stride`` on; ``codes``, uint8, holds vector ``v`` from byte ``x_at + v *
+    x_step`` on, lane after lane. Output ``o`` of vector ``v`` is written to ``c_at + v * c_step + o *
+    VECTOR``: ``base + scales[j + o] * (starts[j + o] + sum of codes * deltas)``, with ``base`` laid out as
+    ``c``. The integer sums are exact.
+    """
+
+    @intrinsic
+    def response(
+        typingctx, deltas, d_at, stride, starts, scales, j, codes, x_at, x_step, quads,
+        base, base_at, base_step, c, c_at, c_step,
+    ):  # fmt: skip
+        i64 = types.int64
+        signature = types.void(
+            deltas, i64, i64, starts, scales, i64, codes, i64, i64, i64, base, i64, i64, c, i64, i64
+        )
+
+        def codegen(context, builder, signature, args):
+            b = builder
+
+            def data(i):
+                return context.make_array(signature.args[i])(context, b, args[i]).data
+
+            deltas_ptr, starts_ptr, scales_ptr, codes_ptr, base_ptr, c_ptr = (
+                data(i) for i in (0, 3, 4, 6, 10, 13)
+            )
+            d_at, stride, j, x_at, x_step, quads = (args[i] for i in (1, 2, 5, 7, 8, 9))
+            base_at, base_step, c_at, c_step = (args[i] for i in (11, 12, 14, 15))
+            integers = ir.VectorType(_I32, VECTOR)
+            cells = [(o, v) for o in range(outputs) for v in range(vectors)]
+
+            def of_output(pointer, o):
+                return b.load(b.gep(pointer, [b.add(j, _I64(o))]))
+
+            def words(pointer, at, kind):
+                return b.bitcast(b.gep(pointer, [at]), kind.as_pointer())
+
+            rows = [words(deltas_ptr, b.add(d_at, b.mul(stride, _I64(o))), _I32) for o in range(outputs)]
+            xs = [words(codes_ptr, b.add(x_at, b.mul(x_step, _I64(v))), integers) for v in range(vectors)]
+            start = [_splat(b, of_output(starts_ptr, o)) for o in range(outputs)]
+            before, loop, done = b.block, b.append_basic_block("quad"), b.append_basic_block("done")
+            b.branch(loop)
+            b.position_at_end(loop)
+            q = b.phi(_I64)
+            sums = {cell: b.phi(integers) for cell in cells}
+            inputs = [b.load(b.gep(x, [q]), align=4) for x in xs]
+            new = {}
+            for o in range(outputs):
+                own = b.load(b.gep(rows[o], [q]), align=4)
+                for v in range(vectors):
+                    new[o, v] = _dot(b, sums[o, v], inputs[v], own)
+            following = b.add(q, _I64(1))
+            b.cbranch(b.icmp_signed("<", following, quads), loop, done)
+            q.add_incoming(_I64(0), before)
+            q.add_incoming(following, loop)
+            for o, v in cells:
+                sums[o, v].add_incoming(start[o], before)
+                sums[o, v].add_incoming(new[o, v], loop)
+            b.position_at_end(done)
+            for o, v in cells:
+                place = b.add(b.mul(c_step, _I64(v)), _I64(o * VECTOR))
+                beside = b.add(b.mul(base_step, _I64(v)), _I64(o * VECTOR))
+                exact = _load(b, base_ptr, b.add(base_at, beside))
+                value = emit_fma(
+                    b, b.sitofp(new[o, v], exact.type), _splat(b, of_output(scales_ptr, o)), exact
+                )
+                b.store(value, _vector_at(b, c_ptr, b.add(c_at, place)), align=4)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return response

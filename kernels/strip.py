@@ -13,17 +13,20 @@ from .convert import accumulate, read, subtract_references
 from .intrinsics import prefer_wide_vectors
 from .latent import fill_readings
 from .product import multiply
+from .response import respond
 from .simd import VECTOR
+
+_CACHED_LINES = 64
 
 
 @compiled()
-def _add_bias_row(layer, w, w_at, c, vectors, level):
+def _add_bias_row(layer, w, w_at, c, lines, vectors, level):
     """What a row of devices with an input of ``level`` adds to every sum."""
     prefer_wide_vectors()
-    for j in range(layer.lines):
+    for j in range(lines):
         bias = w[w_at + j * layer.rows + layer.rows - 1] * level
         for v in range(vectors):
-            at = (v * layer.lines + j) * VECTOR
+            at = (v * lines + j) * VECTOR
             for i in range(VECTOR):
                 c[at + i] += bias
 
@@ -48,56 +51,63 @@ def _add_noise(c, variance, z):
 
 @compiled()
 def _read_tiles(
-    plan, work, layer, first_tile, last_tile, slice_at, level, latent, chip,
-    x, x_at, x_step, squares_at, c, vectors, input_step, first_input, place,
+    plan, work, layer, shared, span, first_tile, last_tile, slice_at, level, latent, chip,
+    x, x_at, x_step, squares_at, c, first_line, lines, vectors, input_step, first_input, place,
 ):  # fmt: skip
     """Sums of some tiles of one slice, in units of weight, and what this read redraws of them.
 
-    ``slice_at`` is where the slice starts among a layer's weights, ``level`` the bias row's input.
+    ``shared`` tells whether the layer starts from the shared sums of its span number ``span``. ``slice_at``
+    is where the slice starts among a layer's weights, ``level`` the bias row's input. ``first_line``, a
+    multiple of four, and ``lines`` are all of the layer's, or neighbouring ones of a layer of one group.
     """
     tiles, offsets, runs = plan.tiles, plan.offsets, plan.runs
+    slice_at += first_line * layer.rows
     at = layer.weights_at + slice_at
-    multiply(
-        layer, tiles, first_tile, last_tile, offsets, runs, work.weights, at, x, x_at, x_step, c, 0, vectors
-    )  # fmt: skip
+    if shared:
+        respond(plan, work, layer, span, first_line, lines, first_input // VECTOR, vectors, c)
+    else:
+        multiply(
+            layer, tiles, first_tile, last_tile, offsets, runs, lines, work.weights, at, x, x_at, x_step,
+            c, 0, vectors,
+        )  # fmt: skip
     has_bias = layer.bias_row and last_tile == layer.tiles and level > 0
     if has_bias:
-        _add_bias_row(layer, work.weights, at, c, vectors, level)
+        _add_bias_row(layer, work.weights, at, c, lines, vectors, level)
     if layer.variance_at < 0:
         return
     # The variance of a sum of independent reads is exact, whatever each cell's law.
-    size = layer.lines * VECTOR
+    size = lines * VECTOR
     variance = work.noise[: vectors * size]
     z = work.noise[vectors * size : vectors * size + 4 * VECTOR]
     at = layer.variance_at + slice_at
     multiply(
-        layer, tiles, first_tile, last_tile, offsets, runs, work.variance, at,
+        layer, tiles, first_tile, last_tile, offsets, runs, lines, work.variance, at,
         work.squares, squares_at, x_step, variance, 0, vectors,
     )  # fmt: skip
     if has_bias:
-        _add_bias_row(layer, work.variance, at, variance, vectors, level * level)
+        _add_bias_row(layer, work.variance, at, variance, lines, vectors, level * level)
     for v in range(vectors):
         here = place + (v if input_step == 0 else 0)
-        for group in range((layer.lines + 3) // 4):
+        for group in range((lines + 3) // 4):
             fill_readings(
                 z,
                 VECTOR,
                 first_input + v * input_step,
-                group,
+                first_line // 4 + group,
                 np.uint32(here),
                 chip,
                 latent.key0,
                 latent.key1,
             )
             first = v * size + 4 * group * VECTOR
-            count = min(4, layer.lines - 4 * group) * VECTOR
+            count = min(4, lines - 4 * group) * VECTOR
             _add_noise(c[first : first + count], variance[first : first + count], z)
 
 
 @compiled()
 def strip(
-    plan, work, layer, time, chip, x, x_at, x_step, pulse_step, squares_at, squares_step, vectors, input_step,
-    first_input, place, clipped,
+    plan, work, layer, shared, time, chip, x, x_at, x_step, pulse_step, squares_at, squares_step,
+    vectors, input_step, first_input, place, clipped,
 ):  # fmt: skip
     """One strip of a layer's column sums, in units of weight.
 
@@ -105,6 +115,8 @@ def strip(
     ----------
     plan, work, layer
         As in :mod:`layout`.
+    shared : bool
+        Whether the layer starts from the sums that all chips share.
     time, chip : int
     x, x_at, x_step, pulse_step : ndarray of float32, int, int, int
         Inputs of the first vector, and the steps to the next vector and to the next pulse.
@@ -114,41 +126,50 @@ def strip(
     clipped : ndarray of int64
         The number of sums beyond their converter's range is added to its last element.
     """
-    readings_at = layer.readings_at + time * layer.readings
+    reading = layer.readings_at + time * layer.readings
     if layer.tiled == 0:
         _read_tiles(
-            plan, work, layer, 0, layer.tiles, 0, np.float32(1), plan.latents[readings_at], chip,
-            x, x_at, x_step, squares_at, work.sums, vectors, input_step, first_input, place,
+            plan, work, layer, shared, 0, 0, layer.tiles, 0, np.float32(1), plan.latents[reading], chip,
+            x, x_at, x_step, squares_at, work.sums, 0, layer.lines, vectors, input_step, first_input, place,
         )  # fmt: skip
         return
-    reading = 0
-    first_tile = 0
+    # So many lines at a time that their sums are still in the first cache when they are converted.
+    chunk = _CACHED_LINES if layer.groups == 1 else layer.lines
+    span = first_tile = 0
     while first_tile < layer.tiles:
         last_tile = first_tile + 1
         while last_tile < layer.tiles and plan.tiles[layer.tiles_at + last_tile].resumes:
             last_tile += 1
-        for s in range(layer.slices):
-            shift = np.float32(1)
-            for p in range(layer.pulses):
-                # The bias row has a driver of its own, which acts once, with the last pulse.
-                level = np.float32(1) / shift if p + 1 == layer.pulses else np.float32(0)
-                factor = plan.parameters[layer.significance_at + s] * shift
-                _read_tiles(
-                    plan, work, layer, first_tile, last_tile, s * layer.slice_step, level,
-                    plan.latents[readings_at + reading], chip,
-                    x, x_at + p * pulse_step, x_step, squares_at + p * squares_step, work.part,
-                    vectors, input_step, first_input, place,
-                )  # fmt: skip
-                if layer.adc_at < 0:
-                    accumulate(work.part, work.sums, vectors * layer.lines * VECTOR, factor, reading == 0)
-                else:
-                    converter = plan.converters[layer.adc_at + s]
-                    read(
-                        work.part, work.sums, layer.lines, vectors, factor, converter, reading == 0,
-                        work.lanes, plan.count - first_input, input_step, clipped,
+        for first_line in range(0, layer.lines, chunk):
+            lines = min(chunk, layer.lines - first_line)
+            for s in range(layer.slices):
+                shift = np.float32(1)
+                for p in range(layer.pulses):
+                    # The bias row has a driver of its own, which acts once, with the last pulse.
+                    level = np.float32(1) / shift if p + 1 == layer.pulses else np.float32(0)
+                    part = s * layer.pulses + p
+                    # Without noise of its own a layer has no latent for it.
+                    latent = plan.latents[reading + part if layer.variance_at >= 0 else 0]
+                    _read_tiles(
+                        plan, work, layer, shared, span, first_tile, last_tile, s * layer.slice_step, level,
+                        latent, chip, x, x_at + p * pulse_step, x_step, squares_at + p * squares_step,
+                        work.part, first_line, lines, vectors, input_step, first_input, place,
                     )  # fmt: skip
-                reading += 1
-                shift *= layer.pulse_base
+                    factor = plan.parameters[layer.significance_at + s] * shift
+                    begins = span == 0 and part == 0
+                    if layer.adc_at < 0:
+                        accumulate(
+                            work.part, work.sums, layer.lines, first_line, lines, vectors, factor, begins
+                        )
+                    else:
+                        converter = plan.converters[layer.adc_at + s]
+                        read(
+                            work.part, work.sums, layer.lines, first_line, lines, vectors, factor, converter,
+                            begins, work.lanes, plan.count - first_input, input_step, clipped,
+                        )  # fmt: skip
+                    shift *= layer.pulse_base
+        reading += layer.slices * layer.pulses
         first_tile = last_tile
+        span += 1
     if layer.references > 0:
         subtract_references(layer, work.sums, vectors)

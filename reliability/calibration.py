@@ -88,8 +88,8 @@ def find_ranges(network: Network, chip: Chip, x: np.ndarray | None, *, negative:
     if is_needed(network, chip):
         if x is None:
             raise UserError(
-                f"the converters' ranges are calibrated on {count} training inputs "
-                f"(chip.calibration_inputs): give calibration inputs, or set tile.dac.range and tile.adc.range"
+                f"the converters' ranges are calibrated on {count} training inputs (chip.calibration_inputs)"
+                f": give calibration inputs, or set tile.dac.range and tile.adc.range"
             )
         if len(x) < count:
             raise UserError(f"chip.calibration_inputs = {count}, but there are only {len(x)} training inputs")

@@ -66,6 +66,14 @@ class Crossbar:
         return min(tile.rows, rows) if self.settings.analog and tile.rows != "layer" else rows
 
     @property
+    def is_tiled(self) -> bool:
+        """Whether sums of tiles, slices or pulses are taken one by one, and not as one sum."""
+        mapping, tile = self.settings.mapping, self.settings.tile
+        assert mapping is not None and tile is not None
+        split = mapping.slices.count > 1 or mapping.scheme == "offset"
+        return self.settings.analog and (split or tile.dac is not None or tile.adc is not None)
+
+    @property
     def slice_weights(self) -> np.ndarray:
         """Weights of each slice's lines, were all devices exact: shape (slices, lines, rows)."""
         return self.mapped.shares * self.mapped.weight_scale

@@ -18,7 +18,7 @@ from reliability.network import Network, load_network
 from reliability.preprocessing import parse_preprocessing
 from reliability.pyfile import load_object
 from reliability.settings import put
-from reliability.simulation import Simulation
+from reliability.simulation import Arithmetic, Simulation
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Study:
         (:func:`reliability.preprocessing.parse_preprocessing`).
     seed : int
     metric : str or callable
+    arithmetic : {"auto", "int8", "float32"}
         As in :func:`reliability.simulate`.
     target : float, optional
         Accuracy that a chip must reach; default: one point below the digital network.
@@ -70,6 +71,7 @@ class Study:
     preprocessing: str | None = None
     seed: int = 0
     metric: str | Callable = "top-1"
+    arithmetic: Arithmetic = "auto"
     target: float | None = None
 
     def __post_init__(self) -> None:
@@ -103,6 +105,7 @@ class Study:
             seed=self.seed,
             metric=self.metric,
             threads=threads,
+            arithmetic=self.arithmetic,
             calibration=lambda: parse_dataset(self.dataset, split="train"),
         )
 

@@ -18,9 +18,16 @@ def append(arrays: list[np.ndarray], new: np.ndarray) -> int:
 
 def flat(arrays: list[np.ndarray]) -> np.ndarray:
     """All arrays as one flat, aligned float32 array, of at least one element."""
-    joined = np.concatenate(arrays) if arrays else np.zeros(0, np.float32)
-    placed = aligned(1, max(joined.size, 1), np.float32)[0]
-    placed[: joined.size] = joined
+    return joined(arrays, np.float32)
+
+
+def joined(arrays: list[np.ndarray], dtype: type) -> np.ndarray:
+    """All arrays as one flat, aligned array of a type, of at least one element."""
+    placed = aligned(1, max(sum(a.size for a in arrays), 1), dtype)[0]
+    at = 0
+    for array in arrays:
+        placed[at : at + array.size] = array
+        at += array.size
     return placed
 
 

@@ -27,7 +27,16 @@ from reliability.kernels.simd import VECTOR
 from reliability.latents import Role, Supplied, key
 from reliability.lowering import Graph, Held, image_shape
 from reliability.network import Network
-from reliability.packing import aligned, append, convert_images, flat, pack_images, padded
+from reliability.packing import aligned, append, convert_images, flat, joined, pack_images, padded
+from reliability.sharing import Span, spans_of
+
+_DTYPES: dict[str, type] = {
+    "readout": np.float64,
+    "deltas": np.int8,
+    "starts": np.int32,
+    "shared": np.int64,
+    "lanes": np.int32,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +72,11 @@ class Compiled:
         """Scratch arrays, one row a worker."""
         arrays = {}
         for name, size in self.sizes.items():
-            arrays[name] = aligned(workers, max(size, 1), np.float64 if name == "readout" else np.float32)
+            arrays[name] = aligned(workers, max(size, 1), _DTYPES.get(name, np.float32))
         arrays["weights"][:, : self.arrays.weights.size] = self.arrays.weights
         shape = (workers, len(self.arrays.layers), len(self.variants))
         arrays["factors"] = np.ones(shape, np.float32)
         arrays["clipped"] = np.zeros((*shape, 2), np.int64)
-        arrays["lanes"] = aligned(workers, VECTOR, np.int32)
         return layout.Workspace(**arrays)
 
 
@@ -84,6 +92,7 @@ def compile_plan(
     role: Role = "certify",
     supplied: Supplied | None = None,
     ranges: Mapping[str, Ranges] | None = None,
+    share: bool = False,
 ) -> Compiled:
     """Lower a description to the arrays that the kernels run on.
 
@@ -106,6 +115,8 @@ def compile_plan(
         :func:`reliability.draw_latents`.
     ranges : mapping of str to Ranges, optional
         Converter ranges (:func:`reliability.calibration.find_ranges`) of every layer with converters.
+    share : bool
+        Compute a first layer's exact sums once for all chips, and what a chip adds in 8-bit integers.
 
     Raises
     ------
@@ -122,6 +133,8 @@ def compile_plan(
     builder = _Builder(chip, all_times, reference, seed, role, dict(supplied or {}))
     for crossbar in crossbars.values():
         builder.add_layer(crossbar, graph, ranges.get(crossbar.name))
+        if share and crossbar.settings.analog:
+            builder.add_spans(spans_of(crossbar, network, x, ranges.get(crossbar.name)))
     builder.check_supplied()
     inputs, inputs_clipped = [images], np.zeros(len(crossbars), np.int64)
     for i, name in enumerate(crossbars):
@@ -152,6 +165,9 @@ def compile_plan(
         scales=flat(graph.scales),
         shifts=flat(graph.shifts),
         weights=flat(builder.weights),
+        spans=_records(builder.spans or [dict.fromkeys(layout.SPAN.names or (), 0)], layout.SPAN),
+        codes=joined(builder.codes, np.uint8),
+        base=flat(builder.base),
         converters=np.array(builder.converters or [(0, 0, 0, 0)], layout.CONVERTER),
         targets=flat(builder.targets),
         parameters=flat(builder.parameters),
@@ -174,6 +190,11 @@ def compile_plan(
         "part": graph.sums if tiled else 1,
         "noise": graph.noise if redraws else 1,
         "readout": len(crossbars),
+        "deltas": sum(4 * span["quads"] * span["lines"] for span in builder.spans),
+        "starts": sum(span["lines"] for span in builder.spans),
+        "scales": sum(span["lines"] for span in builder.spans),
+        "shared": len(crossbars),
+        "lanes": VECTOR,
     }
     converted = np.zeros((len(crossbars), 2), np.int64)
     for i, (name, crossbar) in enumerate(crossbars.items()):
@@ -222,6 +243,9 @@ class _Builder:
         self.given = supplied
         self.used: set[tuple[str, str]] = set()
         self.layers: list[dict[str, Any]] = []
+        self.spans: list[dict[str, Any]] = []
+        self.codes: list[np.ndarray] = []
+        self.base: list[np.ndarray] = []
         self.converters: list[tuple[float, float, float, float]] = []
         self.latents: list[tuple] = []
         self.weights: list[np.ndarray] = []
@@ -246,6 +270,23 @@ class _Builder:
         else:
             record["weights_at"] = append(self.weights, padded(layer.matrix, blocks))
         self.layers.append(record)
+
+    def add_spans(self, spans: list[Span]) -> None:
+        """Let the layer that was added last start from sums that all chips share."""
+        self.layers[-1] |= {"spans": len(spans), "spans_at": len(self.spans)}
+        lines = self.layers[-1]["lines"]
+        for span in spans:
+            quads = math.ceil(span.rows / 4)
+            before = [(4 * s["quads"] * s["lines"], s["lines"]) for s in self.spans]
+            record = {"row": span.row, "rows": span.rows, "quads": quads, "lines": lines}
+            record |= {"zero": span.zero, "step": span.step}
+            record["codes_at"] = sum(a.size for a in self.codes)
+            record["base_at"] = sum(a.size for a in self.base)
+            record["deltas_at"] = sum(size for size, _ in before)
+            record["scales_at"] = sum(count for _, count in before)
+            self.codes.append(span.codes)
+            self.base.append(span.base)
+            self.spans.append(record)
 
     def _add_converters(self, layer: Crossbar, record: dict[str, Any], ranges: Ranges | None) -> None:
         tile = layer.settings.tile
@@ -276,9 +317,7 @@ class _Builder:
         record |= {"references": mapped.references, "tile_columns": mapped.tile_columns, "slices": slices}
         record["devices"] = devices
         record["significance_at"] = append(self.parameters, mapped.significance)
-        record["tiled"] = int(
-            slices > 1 or mapped.references > 0 or record["dac_at"] >= 0 or record["adc_at"] >= 0
-        )
+        record["tiled"] = int(layer.is_tiled)
         record["weights_at"] = sum(a.size for a in self.weights)
         for weights in layer.slice_weights:
             append(self.weights, padded(weights, blocks))

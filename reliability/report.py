@@ -142,7 +142,9 @@ def clipping_text(converters: list[dict[str, Any]]) -> str:
         worst = max(converters, key=lambda row: row[f"{kind}_clipped"])
         share = worst[f"{kind}_clipped"]
         parts.append(f"{share:.2g} of the {what} ({worst['layer']})" if share else f"none of the {what}")
-    return f"Converters clip at most {' and '.join(parts)} of a layer; every layer's range is in converters.csv"
+    return (
+        f"Converters clip at most {' and '.join(parts)} of a layer; every layer's range is in converters.csv"
+    )
 
 
 def _condition_cells(own: pd.DataFrame) -> list[str]:

@@ -66,6 +66,8 @@ def run_study(
     network, dataset = study.load()
     simulation = study.simulation(network, dataset, threads)
     settings = fingerprint(name, study, network, dataset)
+    # Chips of one table are computed in one way, whatever machine goes on with it.
+    settings["arithmetic"] = simulation.arithmetic
     if ranges := simulation.converter_ranges:
         settings["converter_ranges"] = ranges
     store = Folder(folder, settings, resume=resume, warn=lambda text: print(text, file=sys.stderr))

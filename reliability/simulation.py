@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numba
 import numpy as np
@@ -23,6 +23,7 @@ from reliability.datasets import Dataset, check_labels, from_arrays
 from reliability.devices import ideal as ideal_device
 from reliability.errors import RunError, UserError
 from reliability.kernels.engine import run_chips
+from reliability.kernels.intrinsics import HAS_DOT
 from reliability.latents import Role, Supplied
 from reliability.layers import arrays_of
 from reliability.metrics import Metric, as_metric
@@ -39,6 +40,7 @@ _COMPARED = 64
 # Numba's simplest threading layer must not be entered twice at once.
 _one_at_a_time = threading.Lock()
 
+Arithmetic = Literal["auto", "int8", "float32"]
 Calibration = Dataset | tuple[Any, Any] | np.ndarray
 """Training inputs: a dataset, a pair of arrays (x, y), or x alone."""
 
@@ -57,12 +59,15 @@ class Block:
         Of the logits.
     clipped : ndarray of int64, shape (chips, times, variants, layers, 2)
         Inputs and column sums of each layer beyond their converter's range.
+    shared : ndarray of uint8, shape (chips, times)
+        Layers computed from sums that all chips share.
     """
 
     bits: np.ndarray
     scores: np.ndarray
     checksums: np.ndarray
     clipped: np.ndarray
+    shared: np.ndarray
 
 
 class Simulation:
@@ -75,7 +80,7 @@ class Simulation:
     chip : Chip
     vary, time_s
         See :func:`simulate`.
-    seed, role, metric, threads, latents, calibration
+    seed, role, metric, threads, latents, arithmetic, calibration
         See :func:`simulate`; ``calibration`` may also be a function that loads the inputs once needed.
     """
 
@@ -92,6 +97,7 @@ class Simulation:
         metric: str | Metric | Callable = "top-1",
         threads: int | None = None,
         latents: Supplied | None = None,
+        arithmetic: Arithmetic = "auto",
         calibration: Calibration | Callable[[], Dataset] | None = None,
     ) -> None:
         if not isinstance(chip, Chip):
@@ -107,6 +113,11 @@ class Simulation:
         self.threads = whole("threads", available_cores() if threads is None else threads, 1, 4096)
         self.latents = latents
         self.calibration = calibration
+        if arithmetic not in get_args(Arithmetic):
+            raise UserError(f'arithmetic = {arithmetic!r} must be "auto", "int8" or "float32"')
+        self.arithmetic: Arithmetic = arithmetic
+        if arithmetic == "auto":
+            self.arithmetic = "int8" if HAS_DOT else "float32"
         for key, given in (latents or {}).items():
             pair = isinstance(key, tuple) and len(key) == 2
             if (
@@ -152,19 +163,22 @@ class Simulation:
         wanted = (*shape, len(self.labels), self.network.classes) if self.metric.score else (1, 0, 0, 0, 0)
         logits = np.empty(wanted, np.float32)
         clipped = np.zeros((*shape, len(plan.layers), 2), np.int64)
+        shared = np.zeros(shape[:2], np.uint8)
         workers = min(self.threads, count)
         with _one_at_a_time:
             before = numba.get_num_threads()
             numba.set_num_threads(min(workers, config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
             try:
                 workspaces = self._workspaces[group]
-                run_chips(plan.arrays, workspaces, first, count, workers, ranks, checksums, clipped, logits)
+                run_chips(
+                    plan.arrays, workspaces, first, count, workers, ranks, checksums, clipped, shared, logits
+                )
             finally:
                 numba.set_num_threads(before)
         outcomes = self.metric.outcomes(ranks, logits, self.labels)
         bits = np.packbits(outcomes, axis=-1) if outcomes.dtype == bool else np.empty((*shape, 0), np.uint8)
         clipped[..., 0] += plan.inputs_clipped
-        return Block(bits, outcomes.mean(axis=-1, dtype=np.float64), checksums, clipped)
+        return Block(bits, outcomes.mean(axis=-1, dtype=np.float64), checksums, clipped, shared)
 
     def table(self, blocks: Sequence[Sequence[Block]], chips: int) -> pd.DataFrame:
         """The trials table of blocks in the order of chips, one sequence a group."""
@@ -197,7 +211,11 @@ class Simulation:
             for i, name in enumerate(plan.layers):
                 if name in ranges:
                     own = ranges[name]
-                    row = condition | {"layer": name, "dac_range": own.inputs, "dac_clipped": float(shares[i, 0])}
+                    row = condition | {
+                        "layer": name,
+                        "dac_range": own.inputs,
+                        "dac_clipped": float(shares[i, 0]),
+                    }
                     row |= {"adc_range": list(own.sums), "adc_clipped": float(shares[i, 1])}
                     rows.append(row)
         return rows
@@ -293,6 +311,7 @@ class Simulation:
                 times=described.times,
                 variants=described.variants,
                 ranges=self.ranges(described.chip),
+                share=self.arithmetic == "int8",
                 **self._options,
             )
         return self._plans[group]
@@ -327,7 +346,8 @@ class Simulation:
         logits = np.empty((*ranks.shape, self.network.classes), np.float32)
         with _one_at_a_time:
             sums, clipped = np.zeros((1, 1, 1), np.uint64), np.zeros((1, 1, 1, len(plan.layers), 2), np.int64)
-            run_chips(plan.arrays, plan.workspaces(1), 0, 1, 1, ranks, sums, clipped, logits)
+            shared = np.zeros((1, 1), np.uint8)
+            run_chips(plan.arrays, plan.workspaces(1), 0, 1, 1, ranks, sums, clipped, shared, logits)
         return logits[0, 0, 0]
 
     def _outcomes_of(self, logits: np.ndarray) -> np.ndarray:
@@ -365,6 +385,7 @@ class Simulation:
             if any(self._compiled(g).conversions[:, i].any() for g in range(len(self.sweep.groups))):
                 conversions = self._compiled(group).conversions[:, i].sum()
                 columns[name] = block.clipped[here].sum(axis=1)[:, i] / max(conversions, 1)
+        columns["first_layer"] = np.where(block.shared[:, here[1]] > 0, "int8", "float32")
         columns["checksum"] = block.checksums[here]
         if bits.shape[-1]:
             columns["correct_bits"] = [row.tobytes() for row in bits]

@@ -47,6 +47,7 @@ def multiplied(w: np.ndarray, x: np.ndarray, tile_rows: int, *, w_at: int = 0, x
         len(tiles),
         np.array([offset for offset, _ in segments], np.int64),
         np.array([run for _, run in segments], np.int64),
+        columns,
         flat_w,
         w_at,
         flat_x,

@@ -62,7 +62,7 @@ def run(net: Network, chip: rl.Chip, x: np.ndarray, *, chips: int = 2, seed: int
     labels = np.arange(len(x)) % net.classes
     simulation = Simulation(
         net, (x, labels), chip, metric=lambda z, _: seen.append(z.copy()) or np.zeros(len(z)), seed=seed,
-        calibration=inputs_of(net, (x >= 0).all(), 40),
+        calibration=inputs_of(net, (x >= 0).all(), 40), arithmetic="float32",
     )  # fmt: skip
     block = simulation.block(0, 0, chips)
     return np.stack(seen[1:]), block, simulation

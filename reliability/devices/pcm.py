@@ -34,15 +34,17 @@ def _program(target, latents, state, parameters):
     for i in range(BLOCK):
         g = target[i] * per_g_max
         sigma = max(fma32(fma32(_F(-1.1731), g, _F(1.9650)), g, _F(0.26348)), _F(0)) * error
-        programmed = max(fma32(sigma, latents[i], target[i]), _F(0))
+        state[i] = max(fma32(sigma, latents[i], target[i]), _F(0))
         # The exponent follows the state that was wanted, the 1/f amplitude the one that was reached.
         log_g = log32(max(g, _F(1e-7)))
         mean = min(max(fma32(_F(-0.0155), log_g, _F(0.0244)), _F(0.049)), _F(0.1))
         spread = min(max(fma32(_F(-0.0125), log_g, _F(-0.0059)), _F(0.008)), _F(0.045))
-        log_p = log32(max(programmed * per_g_max, _F(1e-7)))
-        amplitude = _F(0.0088) / max(exp32(_F(0.65) * log_p), _F(1e-3))
-        state[i] = programmed
         state[BLOCK + i] = abs(fma32(spread, latents[BLOCK + i], mean)) * drift
+    # Loops of their own, because a CPU overlaps the devices of short loops only.
+    for i in range(BLOCK):
+        state[2 * BLOCK + i] = log32(max(state[i] * per_g_max, _F(1e-7)))
+    for i in range(BLOCK):
+        amplitude = _F(0.0088) / max(exp32(_F(0.65) * state[2 * BLOCK + i]), _F(1e-3))
         state[2 * BLOCK + i] = min(amplitude, _F(0.2))
 
 
@@ -50,25 +52,27 @@ def _program(target, latents, state, parameters):
 def _conductance(state, latents, g, variance, parameters):
     prefer_wide_vectors()
     log_time, frozen, redrawn = parameters[0], parameters[1], parameters[2]
-    if redrawn == _F(0):
-        for i in range(BLOCK):
-            drifted = state[i] * exp32(-state[BLOCK + i] * log_time)
-            noise = frozen * state[2 * BLOCK + i] * latents[i]
-            g[i] = max(fma32(drifted, noise, drifted), _F(0))
-            variance[i] = 0
-    else:
-        # A conductance cannot be read below zero: mean and variance of the rectified normal law.
-        for i in range(BLOCK):
-            drifted = state[i] * exp32(-state[BLOCK + i] * log_time)
-            amplitude = drifted * state[2 * BLOCK + i]
-            mean = fma32(amplitude * frozen, latents[i], drifted)
-            sigma = max(amplitude * redrawn, _F(1e-12))
-            a = min(max(mean / sigma, _F(-12)), _F(12))
-            below, density = normal_cdf32(a), normal_density32(a)
-            rectified = sigma * fma32(a, below, density)
-            square = sigma * sigma * fma32(fma32(a, a, _F(1)), below, a * density)
-            g[i] = max(mean, _F(0)) if a >= _F(6) else max(rectified, _F(0))
-            variance[i] = sigma * sigma if a >= _F(6) else max(square - rectified * rectified, _F(0))
+    # Each loop runs for all devices or for none: with branches around them Numba counts references.
+    split = BLOCK if redrawn > _F(0) else 0
+    for i in range(BLOCK - split):
+        drifted = state[i] * exp32(-state[BLOCK + i] * log_time)
+        noise = frozen * state[2 * BLOCK + i] * latents[i]
+        g[i] = max(fma32(drifted, noise, drifted), _F(0))
+        variance[i] = 0
+    for i in range(split):
+        drifted = state[i] * exp32(-state[BLOCK + i] * log_time)
+        amplitude = drifted * state[2 * BLOCK + i]
+        g[i] = fma32(amplitude * frozen, latents[i], drifted)
+        variance[i] = max(amplitude * redrawn, _F(1e-12))
+    # A conductance cannot be read below zero: mean and variance of the rectified normal law.
+    for i in range(split):
+        mean, sigma = g[i], variance[i]
+        a = min(max(mean / sigma, _F(-12)), _F(12))
+        below, density = normal_cdf32(a), normal_density32(a)
+        rectified = sigma * fma32(a, below, density)
+        square = sigma * sigma * fma32(fma32(a, a, _F(1)), below, a * density)
+        g[i] = max(mean, _F(0)) if a >= _F(6) else max(rectified, _F(0))
+        variance[i] = sigma * sigma if a >= _F(6) else max(square - rectified * rectified, _F(0))
 
 
 @dataclass(frozen=True)

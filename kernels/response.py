@@ -1,0 +1,132 @@
+"""The first layer at the speed of 8-bit integers: an exact product shared by all chips, and what a chip adds.
+
+All chips read the same inputs with their first layer. Its exact column sums are computed once; what the
+devices of one chip add to them is small, so that it is rounded to 8 bits and multiplied as integers, without
+further error. Rounding adds at most ``ROUNDING`` to the variance of a layer's deviations; where it would add
+more, the chip's layer is computed in float32 like any other.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .cache import compiled
+from .intrinsics import and32, bits_of, float_of_bits, prefer_wide_vectors
+from .simd import OUTPUTS, VECTOR, VECTORS, make_response
+
+_F = np.float32
+_CODES = _F(127)
+ROUNDING = 1e-3
+
+_full_3, _full_1 = make_response(OUTPUTS, 3), make_response(OUTPUTS, 1)
+_one_3, _one_1 = make_response(1, 3), make_response(1, 1)
+
+
+@compiled()
+def _largest(w, exact, rows):
+    """Largest magnitude of a line's deviations; its bits are compared, because integers vectorise."""
+    prefer_wide_vectors()
+    largest = np.uint32(0)
+    for k in range(rows):
+        bits = and32(bits_of(w[k] - exact[k]), np.uint32(0x7FFFFFFF))
+        largest = bits if bits > largest else largest
+    return float_of_bits(largest)
+
+
+@compiled()
+def _round(w, exact, rows, inverse, out):
+    """A line's deviations in steps of ``1 / inverse``; returns the sum of these and of their squares."""
+    prefer_wide_vectors()
+    total, energy = np.int32(0), np.int32(0)
+    for k in range(rows):
+        step = np.int32(np.rint((w[k] - exact[k]) * inverse))
+        out[k] = np.int8(step)
+        total += step
+        energy += step * step
+    return total, energy
+
+
+@compiled()
+def round_line(plan, work, layer, j):
+    """Round one chip's deviations of line ``j`` of a layer that starts from shared sums.
+
+    Parameters
+    ----------
+    plan : layout.Plan
+    work : layout.Workspace
+        ``deltas``, ``starts`` and ``scales`` are written.
+    layer : record of layout.LAYER
+    j : int
+
+    Returns
+    -------
+    rounding, energy : float
+        Sums of the variances that rounding adds and of the squared deviations; the first is infinite where a
+        deviation is not a finite number.
+    """
+    rounding, energy = 0.0, 0.0
+    for s in range(layer.spans):
+        span = plan.spans[layer.spans_at + s]
+        first = layer.weights_at + j * layer.rows + span.row
+        w = work.weights[first : first + span.rows]
+        exact = plan.weights[first : first + span.rows]
+        largest = _largest(w, exact, span.rows)
+        # The logits of a chip that is not a number are left to the float32 path.
+        if not largest < _F(1e30):
+            return np.inf, 0.0
+        step = largest / _CODES
+        inverse = _F(1) / step if step > _F(1e-30) else _F(0)
+        at = span.deltas_at + j * 4 * span.quads
+        total, squares = _round(w, exact, span.rows, inverse, work.deltas[at : at + span.rows])
+        work.starts[span.scales_at + j] = -np.int32(span.zero) * total
+        work.scales[span.scales_at + j] = step * span.step
+        rounding += np.float64(step) * step / 12 * span.rows
+        energy += np.float64(step) * step * squares
+    return rounding, energy
+
+
+@compiled()
+def respond(plan, work, layer, number, first_line, lines, first_block, vectors, c):
+    """Column sums of one span of rows: the shared exact ones and what this chip adds.
+
+    Parameters
+    ----------
+    plan, work, layer
+        As :func:`prepare`.
+    number : int
+        Of the layer's spans.
+    first_line, lines : int
+    first_block, vectors : int
+        Blocks of inputs.
+    c : ndarray of float32
+        Written: vectors x lines x VECTOR.
+    """
+    span = plan.spans[layer.spans_at + number]
+    stride = 4 * span.quads
+    x_step = stride * VECTOR
+    base_step, step = layer.lines * VECTOR, lines * VECTOR
+    for first in range(0, vectors, VECTORS):
+        many = min(VECTORS, vectors - first) == 3
+        for v in range(first, min(first + VECTORS, vectors), 3 if many else 1):
+            x_at = span.codes_at + (first_block + v) * x_step
+            base_at = span.base_at + (first_block + v) * base_step + first_line * VECTOR
+            j = 0
+            while j < lines:
+                line = first_line + j
+                args = (
+                    work.deltas, span.deltas_at + line * stride, stride, work.starts, work.scales,
+                    span.scales_at + line, plan.codes, x_at, x_step, span.quads, plan.base,
+                    base_at + j * VECTOR, base_step, c, v * step + j * VECTOR, step,
+                )  # fmt: skip
+                if lines - j >= OUTPUTS:
+                    j += OUTPUTS
+                    if many:
+                        _full_3(*args)
+                    else:
+                        _full_1(*args)
+                else:
+                    j += 1
+                    if many:
+                        _one_3(*args)
+                    else:
+                        _one_1(*args)
