@@ -50,11 +50,20 @@ class _KernelCache(caching.FunctionCache):
     _impl_class = _Implementation
 
 
-def compiled(**options) -> Callable[[Callable], Callable]:
-    """Decorator: ``numba.njit(error_model="numpy", **options)``, cached with the stamp of all kernels."""
+def compiled(*, allocates: bool = False, **options) -> Callable[[Callable], Callable]:
+    """Decorator: ``numba.njit(error_model="numpy", **options)``, cached with the stamp of all kernels.
+
+    Parameters
+    ----------
+    allocates : bool
+        Whether the function makes arrays. One that does not, and is only called by others like it where it
+        returns one, counts no references: on small blocks each count costs as much as the arithmetic.
+    options
+        Of ``numba.njit``.
+    """
 
     def decorate(function: Callable) -> Callable:
-        dispatcher = njit(error_model="numpy", **options)(function)
+        dispatcher = njit(error_model="numpy", _nrt=allocates, **options)(function)
         dispatcher._cache = _KernelCache(function)
         return dispatcher
 

@@ -9,10 +9,18 @@ from .intrinsics import prefer_wide_vectors
 from .latent import BLOCK, NORMAL, fill_normals, fill_uniforms
 from .law import call_conductance, call_program
 from .layout import PAIR
-from .response import ROUNDING, round_line
+from .response import ROUNDING, deviate, round_line
 
 _F = np.float32
 _LANES = 64
+
+
+@compiled()
+def take(out, source):
+    """Copy an array, also one that starts behind its own end: Numba's slice assignment would allocate."""
+    prefer_wide_vectors()
+    for i in range(out.size):
+        out[i] = source[i]
 
 
 @compiled()
@@ -20,7 +28,7 @@ def draw(out, start, latent, supplied, chip, copy, block, blocks):
     """One latent of one block of devices, from the counter or from what the caller supplied."""
     if latent.supplied_at >= 0:
         first = latent.supplied_at + chip * latent.supplied_step + (copy * blocks + block) * BLOCK
-        out[start : start + BLOCK] = supplied[first : first + BLOCK]
+        take(out[start : start + BLOCK], supplied[first : first + BLOCK])
     elif latent.kind == NORMAL:
         fill_normals(
             out, start, block, np.uint32(chip), np.uint32(copy), np.uint32(0), latent.key0, latent.key1
@@ -82,7 +90,7 @@ def _correct(left, g, devices, factor, largest, following, signed):
         signed[i] = wanted if devices == 2 else _F(0.5) * (wanted + largest)
 
 
-@compiled()
+@compiled(allocates=True)
 def _sum_of_magnitudes(w, count):
     """Sum of ``|w[:count]|`` over one block, in an order that no CPU changes."""
     prefer_wide_vectors()
@@ -106,29 +114,31 @@ def _add_reading(w, variance, z):
 
 
 @compiled()
-def realise(plan, work, index, time, program, readout, chip):
+def realise(plan, work, index, time, program, readout, share, chip):
     """One layer's weights on one chip at one time; the devices are programmed first if asked.
 
     Parameters
     ----------
     plan : layout.Plan
     work : layout.Workspace
-        ``weights``, where a read redraws ``variance``, and for a layer that starts from shared sums its
-        rounded deviations are written.
+        ``weights`` or, with ``share``, rounded deviations are written, and ``variance`` where a read redraws.
     index, time : int
         Layer and time.
     program : bool
         Whether to write the devices first; later times go on from what that left.
     readout : bool
         Whether to return the read-out of the drift compensation.
+    share : bool
+        Whether to start from the sums that all chips share. Where rounding would lose too much,
+        ``work.shared`` says that this was not done.
     chip : int
         Number of the chip.
 
     Returns
     -------
     float
-        The read-out: each row driven alone with a unit input, the magnitudes of all column
-        outputs added up over all rows, in units of weight. Zero if not asked for.
+        The read-out: each row driven alone with a unit input, the magnitudes of all lines' outputs added up
+        over all rows and, by their significance, slices, in units of weight. Zero if not asked for.
     """
     layer = plan.layers[index]
     size = layer.rows * layer.lines
@@ -146,17 +156,18 @@ def realise(plan, work, index, time, program, readout, chip):
     z = work.cells[(2 * PAIR + 3) * BLOCK :]
     devices = layer.devices
     total = rounding = energy = 0.0
-    line = 0
+    # Deviations of lines that are not complete yet stand at ``held`` of so many that are in use.
+    line = held = used = 0
     for block in range(layer.blocks):
         if layer.corrected and program:
             # Behind the first slice's targets stands what all slices together shall hold.
             first = layer.targets_at + layer.slice_step + block * BLOCK
-            left[:] = plan.targets[first : first + BLOCK]
+            take(left, plan.targets[first : first + BLOCK])
         for s in range(layer.slices):
             factor = plan.parameters[layer.significance_at + s]
-            if program and (s == 0 or layer.corrected == 0):
+            if share or (program and (s == 0 or layer.corrected == 0)):
                 first = layer.targets_at + s * layer.slice_step + block * BLOCK
-                signed[:] = plan.targets[first : first + BLOCK]
+                take(signed, plan.targets[first : first + BLOCK])
             for device in range(devices):
                 copy = s * devices + device
                 first = layer.state_at + (s * layer.blocks + block) * layer.state_step
@@ -186,27 +197,34 @@ def realise(plan, work, index, time, program, readout, chip):
                     draw(z, j * BLOCK, latent, plan.supplied, chip, copy, block, layer.blocks)
                 call_conductance(layer.conductance, state, z, g[here], v[here], time_parameters)
             at = s * layer.slice_step + block * BLOCK
-            w = work.weights[layer.weights_at + at : layer.weights_at + at + BLOCK]
+            w = target if share else work.weights[layer.weights_at + at : layer.weights_at + at + BLOCK]
             _weights_of_slice(g, devices, layer.scale, w)
             variance = work.variance[:BLOCK]
             if layer.variance_at >= 0:
                 variance = work.variance[layer.variance_at + at : layer.variance_at + at + BLOCK]
                 _variance_of_slice(v, devices, layer.scale, variance)
+            if share:
+                deviate(w, signed, layer.scale, work.deviations[used : used + BLOCK])
+                used += BLOCK
             if readout:
                 outputs = g[:BLOCK]
-                outputs[:] = w
+                take(outputs, w)
                 if layer.variance_at >= 0:
                     latent = plan.latents[layer.readout_at + time]
                     draw(z, 0, latent, plan.supplied, chip, s, block, layer.blocks)
                     _add_reading(outputs, variance, z)
                 total += factor * _sum_of_magnitudes(outputs, min(BLOCK, size - block * BLOCK))
-        if layer.spans > 0:
-            # Lines that are complete are rounded while they are in the cache.
-            complete = min((block + 1) * BLOCK // layer.rows, layer.lines)
-            for j in range(line, complete):
-                own_rounding, own_energy = round_line(plan, work, layer, j)
+        if share:
+            # Lines that are complete are rounded while they are in the first cache.
+            while line < layer.lines and used - held >= layer.rows:
+                own = work.deviations[held : held + layer.rows]
+                own_rounding, own_energy = round_line(plan, work, layer, line, own)
                 rounding += own_rounding
                 energy += own_energy
-            line = complete
-    work.shared[index] = layer.spans > 0 and rounding <= ROUNDING * energy
+                line += 1
+                held += layer.rows
+            if used + BLOCK > work.deviations.size:
+                take(work.deviations[: used - held], work.deviations[held:used])
+                held, used = 0, used - held
+    work.shared[index] = share and rounding <= ROUNDING * energy
     return total

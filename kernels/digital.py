@@ -94,7 +94,8 @@ def copy(plan, work, op, variant, block, first_block):
         for p in range(target.width):
             start = x_at + row * op.stride_height * source.row_step + p * op.stride_width * n
             end = y_at + row * target.row_step + (p * target.channels + op.channel) * VECTOR
-            y[end : end + n] = x[start : start + n]
+            for i in range(n):
+                y[end + i] = x[start + i]
 
 
 @compiled()

@@ -34,7 +34,10 @@ def _run_chip(plan, work, chip, ranks, checksums, clipped, shared, logits):
         for index in range(len(plan.layers)):
             if plan.layers[index].analog == 0:
                 continue
-            total = realise(plan, work, index, time, time == 0, plan.reference, chip)
+            share = plan.layers[index].spans > 0 and not is_reference
+            total = realise(plan, work, index, time, time == 0, plan.reference, share, chip)
+            if share and work.shared[index] == 0:
+                realise(plan, work, index, time, time == 0, False, False, chip)
             if is_reference:
                 work.readout[index] = total
             elif plan.reference:
@@ -47,7 +50,10 @@ def _run_chip(plan, work, chip, ranks, checksums, clipped, shared, logits):
         if is_reference:
             continue
         row = time - offset
-        work.clipped[:] = 0
+        for index in range(len(plan.layers)):
+            for variant in range(variants):
+                work.clipped[index, variant, 0] = 0
+                work.clipped[index, variant, 1] = 0
         blocks = (plan.count + VECTOR - 1) // VECTOR
         for first_block in range(0, blocks, plan.group):
             forward(plan, work, time, chip, first_block, min(plan.group, blocks - first_block))
@@ -69,10 +75,12 @@ def _run_chip(plan, work, chip, ranks, checksums, clipped, shared, logits):
             op = plan.operations[k]
             if op.kind == LAYERED:
                 for variant in range(variants):
-                    clipped[row, variant, op.layer] = work.clipped[op.layer, 0 if op.shared else variant]
+                    source = 0 if op.shared else variant
+                    for i in range(2):
+                        clipped[row, variant, op.layer, i] = work.clipped[op.layer, source, i]
 
 
-@compiled(parallel=True)
+@compiled(allocates=True, parallel=True)
 def run_chips(plan, workspaces, first_chip, chips, workers, ranks, checksums, clipped, shared, logits):
     """Simulate chips ``first_chip`` to ``first_chip + chips - 1``.
 
@@ -109,6 +117,7 @@ def run_chips(plan, workspaces, first_chip, chips, workers, ranks, checksums, cl
             workspaces.factors[worker],
             workspaces.readout[worker],
             workspaces.clipped[worker],
+            workspaces.deviations[worker],
             workspaces.deltas[worker],
             workspaces.starts[worker],
             workspaces.scales[worker],

@@ -21,7 +21,8 @@ _BLOCK_OF = types.float32[::1]
 _PROGRAM = types.void(_BLOCK_OF, _BLOCK_OF, _BLOCK_OF, _BLOCK_OF)
 _CONDUCTANCE = types.void(_BLOCK_OF, _BLOCK_OF, _BLOCK_OF, _BLOCK_OF, _BLOCK_OF)
 
-_compile = compiled()
+# A user's own law may make arrays.
+_compile = compiled(allocates=True)
 
 
 def program_kernel(function: Callable) -> Callable:

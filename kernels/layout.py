@@ -195,6 +195,7 @@ Workspace = namedtuple(
         "factors",  # float32: layers x variants
         "readout",  # float64: layers; the reference read-out
         "clipped",  # int64: layers x variants x 2; inputs and column sums beyond their converter's range
+        "deviations",  # float32: what some of one chip's weights deviate by from the wanted ones
         "deltas",  # int8: what one chip's weights deviate by, in steps of their own
         "starts",  # int32: what the code of zero takes off a line's sum
         "scales",  # float32: what one step adds to a line's sum

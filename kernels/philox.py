@@ -113,7 +113,7 @@ def make_philox(vectors: int):
 philox = make_philox(1)
 
 
-@compiled()
+@compiled(allocates=True)
 def philox_words(counters, key):
     """Philox4x32-10 words of given counters, for tests and inspection.
 

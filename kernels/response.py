@@ -23,23 +23,31 @@ _one_3, _one_1 = make_response(1, 3), make_response(1, 1)
 
 
 @compiled()
-def _largest(w, exact, rows):
-    """Largest magnitude of a line's deviations; its bits are compared, because integers vectorise."""
+def deviate(w, target, scale, out):
+    """What weights deviate by from those that the targets stand for."""
+    prefer_wide_vectors()
+    for i in range(w.size):
+        out[i] = w[i] - target[i] * scale
+
+
+@compiled()
+def _largest(deviations):
+    """Largest magnitude; its bits are compared, because integers vectorise."""
     prefer_wide_vectors()
     largest = np.uint32(0)
-    for k in range(rows):
-        bits = and32(bits_of(w[k] - exact[k]), np.uint32(0x7FFFFFFF))
+    for k in range(deviations.size):
+        bits = and32(bits_of(deviations[k]), np.uint32(0x7FFFFFFF))
         largest = bits if bits > largest else largest
     return float_of_bits(largest)
 
 
 @compiled()
-def _round(w, exact, rows, inverse, out):
-    """A line's deviations in steps of ``1 / inverse``; returns the sum of these and of their squares."""
+def _round(deviations, inverse, out):
+    """Deviations in steps of ``1 / inverse``; returns the sum of these and of their squares."""
     prefer_wide_vectors()
     total, energy = np.int32(0), np.int32(0)
-    for k in range(rows):
-        step = np.int32(np.rint((w[k] - exact[k]) * inverse))
+    for k in range(deviations.size):
+        step = np.int32(np.rint(deviations[k] * inverse))
         out[k] = np.int8(step)
         total += step
         energy += step * step
@@ -47,7 +55,7 @@ def _round(w, exact, rows, inverse, out):
 
 
 @compiled()
-def round_line(plan, work, layer, j):
+def round_line(plan, work, layer, j, deviations):
     """Round one chip's deviations of line ``j`` of a layer that starts from shared sums.
 
     Parameters
@@ -57,6 +65,7 @@ def round_line(plan, work, layer, j):
         ``deltas``, ``starts`` and ``scales`` are written.
     layer : record of layout.LAYER
     j : int
+    deviations : ndarray of float32, shape (rows,)
 
     Returns
     -------
@@ -67,17 +76,15 @@ def round_line(plan, work, layer, j):
     rounding, energy = 0.0, 0.0
     for s in range(layer.spans):
         span = plan.spans[layer.spans_at + s]
-        first = layer.weights_at + j * layer.rows + span.row
-        w = work.weights[first : first + span.rows]
-        exact = plan.weights[first : first + span.rows]
-        largest = _largest(w, exact, span.rows)
+        own = deviations[span.row : span.row + span.rows]
+        largest = _largest(own)
         # The logits of a chip that is not a number are left to the float32 path.
         if not largest < _F(1e30):
             return np.inf, 0.0
         step = largest / _CODES
         inverse = _F(1) / step if step > _F(1e-30) else _F(0)
         at = span.deltas_at + j * 4 * span.quads
-        total, squares = _round(w, exact, span.rows, inverse, work.deltas[at : at + span.rows])
+        total, squares = _round(own, inverse, work.deltas[at : at + span.rows])
         work.starts[span.scales_at + j] = -np.int32(span.zero) * total
         work.scales[span.scales_at + j] = step * span.step
         rounding += np.float64(step) * step / 12 * span.rows

@@ -9,7 +9,7 @@ from .intrinsics import bits_of, prefer_wide_vectors
 from .simd import VECTOR
 
 
-@compiled()
+@compiled(allocates=True)
 def rank(logits, classes, labels, ranks, count):
     """How many classes score above each input's own one (ties go to the smaller class).
 

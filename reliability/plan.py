@@ -30,6 +30,8 @@ from reliability.network import Network
 from reliability.packing import aligned, append, convert_images, flat, joined, pack_images, padded
 from reliability.sharing import Span, spans_of
 
+# Blocks of deviations that wait for the ends of their lines.
+_AHEAD = 8
 _DTYPES: dict[str, type] = {
     "readout": np.float64,
     "deltas": np.int8,
@@ -143,7 +145,7 @@ def compile_plan(
             record["inputs_at"] = sum(a.size for a in inputs)
             converter = builder.converters[record["dac_at"]]
             pulses, clipped = convert_images(
-                images, len(x), record["pulses"], record["pulse_base"], np.array(converter, layout.CONVERTER)
+                images, len(x), record["pulses"], record["pulse_base"], np.array([converter], layout.CONVERTER)[0]
             )
             inputs.append(pulses)
             inputs_clipped[i] = clipped
@@ -190,6 +192,7 @@ def compile_plan(
         "part": graph.sums if tiled else 1,
         "noise": graph.noise if redraws else 1,
         "readout": len(crossbars),
+        "deviations": builder.longest_line + _AHEAD * BLOCK if builder.spans else 1,
         "deltas": sum(4 * span["quads"] * span["lines"] for span in builder.spans),
         "starts": sum(span["lines"] for span in builder.spans),
         "scales": sum(span["lines"] for span in builder.spans),
@@ -244,6 +247,7 @@ class _Builder:
         self.used: set[tuple[str, str]] = set()
         self.layers: list[dict[str, Any]] = []
         self.spans: list[dict[str, Any]] = []
+        self.longest_line = 0
         self.codes: list[np.ndarray] = []
         self.base: list[np.ndarray] = []
         self.converters: list[tuple[float, float, float, float]] = []
@@ -275,6 +279,7 @@ class _Builder:
         """Let the layer that was added last start from sums that all chips share."""
         self.layers[-1] |= {"spans": len(spans), "spans_at": len(self.spans)}
         lines = self.layers[-1]["lines"]
+        self.longest_line = max(self.longest_line, self.layers[-1]["rows"])
         for span in spans:
             quads = math.ceil(span.rows / 4)
             before = [(4 * s["quads"] * s["lines"], s["lines"]) for s in self.spans]

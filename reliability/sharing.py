@@ -61,18 +61,22 @@ def spans_of(crossbar: Crossbar, network: Network, x: np.ndarray, ranges: Ranges
     ranges : Ranges, optional
         Of the layer's converters.
     """
-    rows = crossbar.matrix.shape[1] - crossbar.bias_row
+    rows = crossbar.matrix.shape[1]
     step_rows = crossbar.tile_rows if crossbar.is_tiled else rows
     spans = -(-rows // step_rows)
     fits = len(x) * crossbar.lines * spans <= _LARGEST and rows <= _MOST_ROWS
-    if not fits or len(crossbar.mapped.significance) > 1 or not _reads_inputs(crossbar, network):
+    device, mapped = crossbar.settings.device, crossbar.mapped
+    if not fits or crossbar.bias_row or len(mapped.significance) > 1 or not _reads_inputs(crossbar, network):
         return []
+    assert device is not None
     pulses = list(pulses_of(crossbar, x, ranges or Ranges(True)))
     if len(pulses) > 1:
         return []
     driven = pulses[0][0].reshape(len(x), *crossbar.source).transpose(0, 2, 3, 1).reshape(len(x), -1)
     codes, zero, step = _codes(crossbar, driven, ranges)
-    weights = crossbar.slice_weights[0].astype(np.float32).astype(np.float64)
+    # What the kernels take a chip's deviations from, rounded as they round it.
+    targets = (mapped.shares[0] * device.g_max_us).astype(np.float32)
+    weights = (targets * np.float32(mapped.weight_scale / device.g_max_us)).astype(np.float64)
     made = []
     for first in range(0, rows, step_rows):
         here = slice(first, min(first + step_rows, rows))
