@@ -151,7 +151,7 @@ def realise(plan, work, index, time, program, readout, share, chip):
     g = work.cells[: PAIR * BLOCK]
     v = work.cells[PAIR * BLOCK : 2 * PAIR * BLOCK]
     target = work.cells[2 * PAIR * BLOCK : (2 * PAIR + 1) * BLOCK]
-    signed = work.cells[(2 * PAIR + 1) * BLOCK : (2 * PAIR + 2) * BLOCK]
+    corrected = work.cells[(2 * PAIR + 1) * BLOCK : (2 * PAIR + 2) * BLOCK]
     left = work.cells[(2 * PAIR + 2) * BLOCK : (2 * PAIR + 3) * BLOCK]
     z = work.cells[(2 * PAIR + 3) * BLOCK :]
     devices = layer.devices
@@ -165,9 +165,8 @@ def realise(plan, work, index, time, program, readout, share, chip):
             take(left, plan.targets[first : first + BLOCK])
         for s in range(layer.slices):
             factor = plan.parameters[layer.significance_at + s]
-            if share or (program and (s == 0 or layer.corrected == 0)):
-                first = layer.targets_at + s * layer.slice_step + block * BLOCK
-                take(signed, plan.targets[first : first + BLOCK])
+            first = layer.targets_at + s * layer.slice_step + block * BLOCK
+            signed = corrected if layer.corrected and s > 0 else plan.targets[first : first + BLOCK]
             for device in range(devices):
                 copy = s * devices + device
                 first = layer.state_at + (s * layer.blocks + block) * layer.state_step
@@ -185,7 +184,7 @@ def realise(plan, work, index, time, program, readout, share, chip):
                         call_conductance(layer.conductance, state, z, g[here], v[here], verify_parameters)
             if program and layer.corrected and s + 1 < layer.slices:
                 following = plan.parameters[layer.significance_at + s + 1]
-                _correct(left, g, devices, factor, layer.g_max, following, signed)
+                _correct(left, g, devices, factor, layer.g_max, following, corrected)
             for device in range(devices):
                 copy = s * devices + device
                 first = layer.state_at + (s * layer.blocks + block) * layer.state_step

@@ -16,12 +16,12 @@ _add = make_quantise(True)
 @compiled()
 def _count(lanes, inputs):
     """Clipped values of the first ``inputs`` lanes; the counters start again at zero."""
-    total = np.int64(0)
+    prefer_wide_vectors()
+    total = np.int32(0)
     for i in range(VECTOR):
-        if i < inputs:
-            total += lanes[i]
+        total += lanes[i] if i < inputs else np.int32(0)
         lanes[i] = 0
-    return total
+    return np.int64(total)
 
 
 @compiled()

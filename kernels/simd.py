@@ -245,6 +245,14 @@ def _dot(builder: ir.IRBuilder, sums: ir.Value, codes: ir.Value, deltas: ir.Valu
     return sums
 
 
+def _prefetch(builder: ir.IRBuilder, pointer: ir.Value) -> None:
+    """Fetch what will be read."""
+    byte = ir.IntType(8).as_pointer()
+    fnty = ir.FunctionType(ir.VoidType(), [byte, _I32, _I32, _I32])
+    fetch = cgutils.get_or_insert_function(builder.module, fnty, "llvm.prefetch.p0")
+    builder.call(fetch, [builder.bitcast(pointer, byte), _I32(0), _I32(3), _I32(1)])
+
+
 def make_response(outputs: int, vectors: int):
     """A micro-kernel for what small changes of the weights add to column sums, in 8-bit integers.
 
@@ -289,6 +297,12 @@ def make_response(outputs: int, vectors: int):
             rows = [words(deltas_ptr, b.add(d_at, b.mul(stride, _I64(o))), _I32) for o in range(outputs)]
             xs = [words(codes_ptr, b.add(x_at, b.mul(x_step, _I64(v))), integers) for v in range(vectors)]
             start = [_splat(b, of_output(starts_ptr, o)) for o in range(outputs)]
+            # The exact sums come from far; they are there when the integers have been added up.
+            beside = {
+                (o, v): b.add(base_at, b.add(b.mul(base_step, _I64(v)), _I64(o * VECTOR))) for o, v in cells
+            }
+            for cell in cells:
+                _prefetch(b, b.gep(base_ptr, [beside[cell]]))
             before, loop, done = b.block, b.append_basic_block("quad"), b.append_basic_block("done")
             b.branch(loop)
             b.position_at_end(loop)
@@ -310,8 +324,7 @@ def make_response(outputs: int, vectors: int):
             b.position_at_end(done)
             for o, v in cells:
                 place = b.add(b.mul(c_step, _I64(v)), _I64(o * VECTOR))
-                beside = b.add(b.mul(base_step, _I64(v)), _I64(o * VECTOR))
-                exact = _load(b, base_ptr, b.add(base_at, beside))
+                exact = _load(b, base_ptr, beside[o, v])
                 value = emit_fma(
                     b, b.sitofp(new[o, v], exact.type), _splat(b, of_output(scales_ptr, o)), exact
                 )
