@@ -14,13 +14,13 @@ _add = make_quantise(True)
 
 
 @compiled()
-def _count(lanes, inputs):
-    """Clipped values of the first ``inputs`` lanes; the counters start again at zero."""
+def count_lanes(lanes, at, inputs):
+    """Clipped values of the first ``inputs`` lanes of a vector; its counters start again at zero."""
     prefer_wide_vectors()
     total = np.int32(0)
     for i in range(VECTOR):
-        total += lanes[i] if i < inputs else np.int32(0)
-        lanes[i] = 0
+        total += lanes[at + i] if i < inputs else np.int32(0)
+        lanes[at + i] = 0
     return np.int64(total)
 
 
@@ -59,7 +59,7 @@ def drive(x, x_at, out, out_at, pulse_step, vectors, pulses, base, converter, la
     inverse, lowest, highest = converter.inverse, converter.lowest, converter.highest
     if pulses == 1:
         _set(x, x_at, out, out_at, vectors, inverse, converter.step, lowest, highest, lanes)
-        return _count(lanes, inputs)
+        return count_lanes(lanes, 0, inputs)
     n = vectors * VECTOR
     last = out_at + (pulses - 1) * pulse_step
     _set(x, x_at, out, last, vectors, inverse, _F(1), lowest, highest, lanes)
@@ -70,7 +70,7 @@ def drive(x, x_at, out, out_at, pulse_step, vectors, pulses, base, converter, la
         first = out_at + p * pulse_step
         _digits(codes, out[first : first + n], converter.step, base, weight)
         weight /= base
-    return _count(lanes, inputs)
+    return count_lanes(lanes, 0, inputs)
 
 
 @compiled()
@@ -105,7 +105,7 @@ def read(
             _set(part, at, sums, to, lines, inverse, step, lowest, highest, lanes)
         else:
             _add(part, at, sums, to, lines, inverse, step, lowest, highest, lanes)
-        clipped[clipped.size - 1] += _count(lanes, inputs - v * input_step)
+        clipped[clipped.size - 1] += count_lanes(lanes, 0, inputs - v * input_step)
 
 
 @compiled()

@@ -97,6 +97,12 @@ def sub32(typingctx, x, y):
 
 
 @intrinsic
+def mul32(typingctx, x, y):
+    """``x * y`` modulo 2**32."""
+    return types.uint32(types.uint32, types.uint32), lambda c, b, s, a: b.mul(*a)
+
+
+@intrinsic
 def and32(typingctx, x, y):
     """Bitwise and of 32-bit words."""
     return types.uint32(types.uint32, types.uint32), lambda c, b, s, a: b.and_(*a)
@@ -112,12 +118,6 @@ def shl32(typingctx, x, n):
 def shr32(typingctx, x, n):
     """``x >> n`` of a 32-bit word, zeros shifted in."""
     return types.uint32(types.uint32, types.uint32), lambda c, b, s, a: b.lshr(*a)
-
-
-@intrinsic
-def sar32(typingctx, x, n):
-    """``x >> n`` of a 32-bit word, the sign bit shifted in."""
-    return types.uint32(types.uint32, types.uint32), lambda c, b, s, a: b.ashr(*a)
 
 
 @intrinsic
@@ -142,6 +142,16 @@ def float_of_uint(typingctx, x):
 def float_of_int(typingctx, x):
     """The float32 nearest to a 32-bit word read as a signed integer."""
     return types.float32(types.uint32), lambda c, b, s, a: b.sitofp(a[0], _F32)
+
+
+@intrinsic
+def nearest_int(typingctx, x):
+    """The 32-bit word of the signed integer nearest to a float32, halves to even ones."""
+
+    def codegen(c, b, s, a):
+        return b.fptosi(emit_unary(b, "rint", a[0]), _I32)
+
+    return types.uint32(types.float32), codegen
 
 
 @intrinsic

@@ -11,15 +11,20 @@ from __future__ import annotations
 import numpy as np
 
 from .cache import compiled
-from .intrinsics import and32, bits_of, float_of_bits, prefer_wide_vectors
+from .convert import count_lanes
+from .intrinsics import add32, and32, bits_of, float_of_bits, mul32, nearest_int, prefer_wide_vectors
 from .simd import OUTPUTS, VECTOR, VECTORS, make_response
 
 _F = np.float32
 _CODES = _F(127)
 ROUNDING = 1e-3
 
-_full_3, _full_1 = make_response(OUTPUTS, 3), make_response(OUTPUTS, 1)
-_one_3, _one_1 = make_response(1, 3), make_response(1, 1)
+_full_3, _full_1, _one_3, _one_1 = (
+    make_response(outputs, vectors, False) for outputs in (OUTPUTS, 1) for vectors in (3, 1)
+)
+_read_full_3, _read_full_1, _read_one_3, _read_one_1 = (
+    make_response(outputs, vectors, True) for outputs in (OUTPUTS, 1) for vectors in (3, 1)
+)
 
 
 @compiled()
@@ -45,13 +50,13 @@ def _largest(deviations):
 def _round(deviations, inverse, out):
     """Deviations in steps of ``1 / inverse``; returns the sum of these and of their squares."""
     prefer_wide_vectors()
-    total, energy = np.int32(0), np.int32(0)
+    total, energy = np.uint32(0), np.uint32(0)
     for k in range(deviations.size):
-        step = np.int32(np.rint(deviations[k] * inverse))
+        step = nearest_int(deviations[k] * inverse)
         out[k] = np.int8(step)
-        total += step
-        energy += step * step
-    return total, energy
+        total = add32(total, step)
+        energy = add32(energy, mul32(step, step))
+    return np.int32(total), energy
 
 
 @compiled()
@@ -93,47 +98,65 @@ def round_line(plan, work, layer, j, deviations):
 
 
 @compiled()
-def respond(plan, work, layer, number, first_line, lines, first_block, vectors, c):
+def respond(plan, work, layer, number, first_block, vectors, c, begins, clipped):
     """Column sums of one span of rows: the shared exact ones and what this chip adds.
 
     Parameters
     ----------
     plan, work, layer
-        As :func:`prepare`.
+        As :func:`round_line`.
     number : int
         Of the layer's spans.
-    first_line, lines : int
     first_block, vectors : int
         Blocks of inputs.
     c : ndarray of float32
-        Written: vectors x lines x VECTOR.
+        Vectors x lines x VECTOR. Written; behind converters the sums are added to it unless it ``begins``.
+    begins : bool
+    clipped : ndarray of int64
+        The number of sums beyond their converter's range is added to its last element.
     """
     span = plan.spans[layer.spans_at + number]
     stride = 4 * span.quads
     x_step = stride * VECTOR
-    base_step, step = layer.lines * VECTOR, lines * VECTOR
-    for first in range(0, vectors, VECTORS):
-        many = min(VECTORS, vectors - first) == 3
-        for v in range(first, min(first + VECTORS, vectors), 3 if many else 1):
-            x_at = span.codes_at + (first_block + v) * x_step
-            base_at = span.base_at + (first_block + v) * base_step + first_line * VECTOR
-            j = 0
-            while j < lines:
-                line = first_line + j
-                args = (
-                    work.deltas, span.deltas_at + line * stride, stride, work.starts, work.scales,
-                    span.scales_at + line, plan.codes, x_at, x_step, span.quads, plan.base,
-                    base_at + j * VECTOR, base_step, c, v * step + j * VECTOR, step,
-                )  # fmt: skip
-                if lines - j >= OUTPUTS:
-                    j += OUTPUTS
-                    if many:
-                        _full_3(*args)
-                    else:
-                        _full_1(*args)
+    step = layer.lines * VECTOR
+    reads = layer.adc_at >= 0
+    converter = plan.converters[layer.adc_at if reads else 0]
+    first = 0
+    while first < vectors:
+        many = vectors - first >= VECTORS
+        x_at = span.codes_at + (first_block + first) * x_step
+        base_at = span.base_at + (first_block + first) * step
+        j = 0
+        while j < layer.lines:
+            args = (
+                work.deltas, span.deltas_at + j * stride, stride, work.starts, work.scales,
+                span.scales_at + j, plan.codes, x_at, x_step, span.quads,
+                plan.base, base_at + j * VECTOR, step, c, first * step + j * VECTOR, step,
+                converter.inverse, converter.step, converter.lowest, converter.highest, begins, work.lanes,
+            )  # fmt: skip
+            if layer.lines - j >= OUTPUTS:
+                j += OUTPUTS
+                if reads and many:
+                    _read_full_3(*args)
+                elif reads:
+                    _read_full_1(*args)
+                elif many:
+                    _full_3(*args)
                 else:
-                    j += 1
-                    if many:
-                        _one_3(*args)
-                    else:
-                        _one_1(*args)
+                    _full_1(*args)
+            else:
+                j += 1
+                if reads and many:
+                    _read_one_3(*args)
+                elif reads:
+                    _read_one_1(*args)
+                elif many:
+                    _one_3(*args)
+                else:
+                    _one_1(*args)
+        done = VECTORS if many else 1
+        if reads:
+            for v in range(done):
+                inputs = plan.count - (first_block + first + v) * VECTOR
+                clipped[clipped.size - 1] += count_lanes(work.lanes, v * VECTOR, inputs)
+        first += done

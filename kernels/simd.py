@@ -186,6 +186,17 @@ def make_finish(add: bool, lowest: float | None, highest: float | None):
     return finish
 
 
+def _code(
+    builder: ir.IRBuilder, value: ir.Value, inverse: ir.Value, lowest: ir.Value, highest: ir.Value
+) -> tuple[ir.Value, ir.Value]:
+    """The code that a converter gives a value, and 1 where it had to be clipped."""
+    b = builder
+    code = emit_unary(b, "rint", b.fmul(value, inverse))
+    held = b.select(b.fcmp_ordered("<", code, lowest), lowest, code)
+    held = b.select(b.fcmp_ordered(">", held, highest), highest, held)
+    return held, b.zext(b.fcmp_ordered("!=", held, code), ir.VectorType(_I32, VECTOR))
+
+
 def make_quantise(add: bool):
     """A converter: values to the nearest of equally spaced levels within its range.
 
@@ -211,10 +222,8 @@ def make_quantise(add: bool):
             clipped = cgutils.alloca_once_value(b, b.load(counted, align=4))
             with cgutils.for_range(b, count) as loop:
                 place = b.mul(loop.index, _I64(VECTOR))
-                code = emit_unary(b, "rint", b.fmul(_load(b, x_ptr, b.add(x_at, place)), inverse))
-                held = b.select(b.fcmp_ordered("<", code, lowest), lowest, code)
-                held = b.select(b.fcmp_ordered(">", held, highest), highest, held)
-                beyond = b.zext(b.fcmp_ordered("!=", held, code), counters)
+                value = _load(b, x_ptr, b.add(x_at, place))
+                held, beyond = _code(b, value, inverse, lowest, highest)
                 b.store(b.add(b.load(clipped), beyond), clipped)
                 target = _vector_at(b, y_ptr, b.add(y_at, place))
                 before = b.load(target, align=4)
@@ -253,26 +262,28 @@ def _prefetch(builder: ir.IRBuilder, pointer: ir.Value) -> None:
     builder.call(fetch, [builder.bitcast(pointer, byte), _I32(0), _I32(3), _I32(1)])
 
 
-def make_response(outputs: int, vectors: int):
+def make_response(outputs: int, vectors: int, read: bool):
     """A micro-kernel for what small changes of the weights add to column sums, in 8-bit integers.
 
     The intrinsic takes ``(deltas, d_at, stride, starts, scales, j, codes, x_at, x_step, quads, base,
-    base_at, base_step, c, c_at, c_step)``. Rows come four at a time: ``deltas``, int8, holds those of output
-    ``o`` from byte ``d_at + o * stride`` on; ``codes``, uint8, holds vector ``v`` from byte ``x_at + v *
-    x_step`` on, lane after lane. Output ``o`` of vector ``v`` is written to ``c_at + v * c_step + o *
+    base_at, base_step, c, c_at, c_step, inverse, step, lowest, highest, begins, lanes)``. Rows come four at
+    a time: ``deltas``, int8, holds those of output ``o`` from byte ``d_at + o * stride`` on; ``codes``,
+    uint8, holds vector ``v`` from byte ``x_at + v * x_step`` on, lane after lane. Output ``o`` of vector ``v`` is written to ``c_at + v * c_step + o *
     VECTOR``: ``base + scales[j + o] * (starts[j + o] + sum of codes * deltas)``, with ``base`` laid out as
-    ``c``. The integer sums are exact.
+    ``c``. The integer sums are exact. With ``read`` the sums pass a converter as in :func:`make_quantise`,
+    with ``VECTOR`` counters a vector in ``lanes``, and are added to ``c``, or written where it ``begins``.
     """
 
     @intrinsic
     def response(
         typingctx, deltas, d_at, stride, starts, scales, j, codes, x_at, x_step, quads,
-        base, base_at, base_step, c, c_at, c_step,
+        base, base_at, base_step, c, c_at, c_step, inverse, step, lowest, highest, begins, lanes,
     ):  # fmt: skip
-        i64 = types.int64
+        i64, f32 = types.int64, types.float32
         signature = types.void(
-            deltas, i64, i64, starts, scales, i64, codes, i64, i64, i64, base, i64, i64, c, i64, i64
-        )
+            deltas, i64, i64, starts, scales, i64, codes, i64, i64, i64,
+            base, i64, i64, c, i64, i64, f32, f32, f32, f32, types.boolean, lanes,
+        )  # fmt: skip
 
         def codegen(context, builder, signature, args):
             b = builder
@@ -280,8 +291,8 @@ def make_response(outputs: int, vectors: int):
             def data(i):
                 return context.make_array(signature.args[i])(context, b, args[i]).data
 
-            deltas_ptr, starts_ptr, scales_ptr, codes_ptr, base_ptr, c_ptr = (
-                data(i) for i in (0, 3, 4, 6, 10, 13)
+            deltas_ptr, starts_ptr, scales_ptr, codes_ptr, base_ptr, c_ptr, lanes_ptr = (
+                data(i) for i in (0, 3, 4, 6, 10, 13, 21)
             )
             d_at, stride, j, x_at, x_step, quads = (args[i] for i in (1, 2, 5, 7, 8, 9))
             base_at, base_step, c_at, c_step = (args[i] for i in (11, 12, 14, 15))
@@ -322,13 +333,26 @@ def make_response(outputs: int, vectors: int):
                 sums[o, v].add_incoming(start[o], before)
                 sums[o, v].add_incoming(new[o, v], loop)
             b.position_at_end(done)
+            if read:
+                inverse, step, lowest, highest = (_splat(b, args[i]) for i in range(16, 20))
+                nothing = ir.Constant(step.type, [_F32(0.0)] * VECTOR)
+                counters = [words(lanes_ptr, _I64(v * VECTOR), integers) for v in range(vectors)]
+                clipped = [b.load(counter, align=4) for counter in counters]
             for o, v in cells:
-                place = b.add(b.mul(c_step, _I64(v)), _I64(o * VECTOR))
                 exact = _load(b, base_ptr, beside[o, v])
-                value = emit_fma(
-                    b, b.sitofp(new[o, v], exact.type), _splat(b, of_output(scales_ptr, o)), exact
-                )
-                b.store(value, _vector_at(b, c_ptr, b.add(c_at, place)), align=4)
+                scale = _splat(b, of_output(scales_ptr, o))
+                value = emit_fma(b, b.sitofp(new[o, v], exact.type), scale, exact)
+                place = b.add(c_at, b.add(b.mul(c_step, _I64(v)), _I64(o * VECTOR)))
+                target = _vector_at(b, c_ptr, place)
+                if read:
+                    held, beyond = _code(b, value, inverse, lowest, highest)
+                    clipped[v] = b.add(clipped[v], beyond)
+                    before = b.select(args[20], nothing, b.load(target, align=4))
+                    value = emit_fma(b, held, step, before)
+                b.store(value, target, align=4)
+            if read:
+                for counter, count in zip(counters, clipped, strict=True):
+                    b.store(count, counter, align=4)
             return context.get_dummy_value()
 
         return signature, codegen

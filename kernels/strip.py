@@ -50,41 +50,21 @@ def _add_noise(c, variance, z):
 
 
 @compiled()
-def _read_tiles(
-    plan, work, layer, shared, span, first_tile, last_tile, slice_at, level, latent, chip,
-    x, x_at, x_step, squares_at, c, first_line, lines, vectors, input_step, first_input, place,
+def _redraw(
+    plan, work, layer, first_tile, last_tile, slice_at, level, latent, chip, x_step, squares_at,
+    c, first_line, lines, vectors, input_step, first_input, place,
 ):  # fmt: skip
-    """Sums of some tiles of one slice, in units of weight, and what this read redraws of them.
-
-    ``shared`` tells whether the layer starts from the shared sums of its span number ``span``. ``slice_at``
-    is where the slice starts among a layer's weights, ``level`` the bias row's input. ``first_line``, a
-    multiple of four, and ``lines`` are all of the layer's, or neighbouring ones of a layer of one group.
-    """
-    tiles, offsets, runs = plan.tiles, plan.offsets, plan.runs
-    slice_at += first_line * layer.rows
-    at = layer.weights_at + slice_at
-    if shared:
-        respond(plan, work, layer, span, first_line, lines, first_input // VECTOR, vectors, c)
-    else:
-        multiply(
-            layer, tiles, first_tile, last_tile, offsets, runs, lines, work.weights, at, x, x_at, x_step,
-            c, 0, vectors,
-        )  # fmt: skip
-    has_bias = layer.bias_row and last_tile == layer.tiles and level > 0
-    if has_bias:
-        _add_bias_row(layer, work.weights, at, c, lines, vectors, level)
-    if layer.variance_at < 0:
-        return
+    """Add what one read redraws of the sums of some tiles; arguments as :func:`_read_tiles`."""
     # The variance of a sum of independent reads is exact, whatever each cell's law.
     size = lines * VECTOR
     variance = work.noise[: vectors * size]
     z = work.noise[vectors * size : vectors * size + 4 * VECTOR]
-    at = layer.variance_at + slice_at
+    at = layer.variance_at + slice_at + first_line * layer.rows
     multiply(
-        layer, tiles, first_tile, last_tile, offsets, runs, lines, work.variance, at,
+        layer, plan.tiles, first_tile, last_tile, plan.offsets, plan.runs, lines, work.variance, at,
         work.squares, squares_at, x_step, variance, 0, vectors,
     )  # fmt: skip
-    if has_bias:
+    if layer.bias_row and last_tile == layer.tiles and level > 0:
         _add_bias_row(layer, work.variance, at, variance, lines, vectors, level * level)
     for v in range(vectors):
         here = place + (v if input_step == 0 else 0)
@@ -102,6 +82,79 @@ def _read_tiles(
             first = v * size + 4 * group * VECTOR
             count = min(4, lines - 4 * group) * VECTOR
             _add_noise(c[first : first + count], variance[first : first + count], z)
+
+
+@compiled()
+def _read_tiles(
+    plan, work, layer, first_tile, last_tile, slice_at, level, latent, chip, x, x_at, x_step, squares_at,
+    c, first_line, lines, vectors, input_step, first_input, place,
+):  # fmt: skip
+    """Sums of some tiles of one slice, in units of weight, and what this read redraws of them.
+
+    ``slice_at`` is where the slice starts among a layer's weights, ``level`` the bias row's input.
+    ``first_line``, a multiple of four, and ``lines`` are all of the layer's, or neighbouring ones of a layer
+    of one group.
+    """
+    at = layer.weights_at + slice_at + first_line * layer.rows
+    multiply(
+        layer, plan.tiles, first_tile, last_tile, plan.offsets, plan.runs, lines, work.weights, at,
+        x, x_at, x_step, c, 0, vectors,
+    )  # fmt: skip
+    if layer.bias_row and last_tile == layer.tiles and level > 0:
+        _add_bias_row(layer, work.weights, at, c, lines, vectors, level)
+    if layer.variance_at >= 0:
+        _redraw(
+            plan, work, layer, first_tile, last_tile, slice_at, level, latent, chip, x_step, squares_at,
+            c, first_line, lines, vectors, input_step, first_input, place,
+        )  # fmt: skip
+
+
+@compiled()
+def _read_one_by_one(
+    plan, work, layer, reading, chip, x, x_at, x_step, pulse_step, squares_at, squares_step,
+    vectors, input_step, first_input, place, clipped,
+):  # fmt: skip
+    """A strip of sums of tiles, slices and pulses that are read, and converted, by themselves.
+
+    ``reading`` is the latent of the first read's noise; further arguments as :func:`strip`.
+    """
+    # So many lines at a time that their sums are still in the first cache when they are converted.
+    chunk = _CACHED_LINES if layer.groups == 1 else layer.lines
+    first_tile = 0
+    while first_tile < layer.tiles:
+        last_tile = first_tile + 1
+        while last_tile < layer.tiles and plan.tiles[layer.tiles_at + last_tile].resumes:
+            last_tile += 1
+        for first_line in range(0, layer.lines, chunk):
+            lines = min(chunk, layer.lines - first_line)
+            for s in range(layer.slices):
+                shift = np.float32(1)
+                for p in range(layer.pulses):
+                    # The bias row has a driver of its own, which acts once, with the last pulse.
+                    level = np.float32(1) / shift if p + 1 == layer.pulses else np.float32(0)
+                    part = s * layer.pulses + p
+                    # Without noise of its own a layer has no latent for it.
+                    latent = plan.latents[reading + part if layer.variance_at >= 0 else 0]
+                    _read_tiles(
+                        plan, work, layer, first_tile, last_tile, s * layer.slice_step, level,
+                        latent, chip, x, x_at + p * pulse_step, x_step, squares_at + p * squares_step,
+                        work.part, first_line, lines, vectors, input_step, first_input, place,
+                    )  # fmt: skip
+                    factor = plan.parameters[layer.significance_at + s] * shift
+                    begins = first_tile == 0 and part == 0
+                    if layer.adc_at < 0:
+                        accumulate(
+                            work.part, work.sums, layer.lines, first_line, lines, vectors, factor, begins
+                        )
+                    else:
+                        converter = plan.converters[layer.adc_at + s]
+                        read(
+                            work.part, work.sums, layer.lines, first_line, lines, vectors, factor, converter,
+                            begins, work.lanes, plan.count - first_input, input_step, clipped,
+                        )  # fmt: skip
+                    shift *= layer.pulse_base
+        reading += layer.slices * layer.pulses
+        first_tile = last_tile
 
 
 @compiled()
@@ -127,49 +180,24 @@ def strip(
         The number of sums beyond their converter's range is added to its last element.
     """
     reading = layer.readings_at + time * layer.readings
-    if layer.tiled == 0:
+    one = np.float32(1)
+    if shared:
+        for span in range(layer.spans):
+            respond(plan, work, layer, span, first_input // VECTOR, vectors, work.sums, span == 0, clipped)
+        if layer.variance_at >= 0:
+            _redraw(
+                plan, work, layer, 0, layer.tiles, 0, one, plan.latents[reading], chip, x_step, squares_at,
+                work.sums, 0, layer.lines, vectors, input_step, first_input, place,
+            )  # fmt: skip
+    elif layer.tiled == 0:
         _read_tiles(
-            plan, work, layer, shared, 0, 0, layer.tiles, 0, np.float32(1), plan.latents[reading], chip,
-            x, x_at, x_step, squares_at, work.sums, 0, layer.lines, vectors, input_step, first_input, place,
+            plan, work, layer, 0, layer.tiles, 0, one, plan.latents[reading], chip, x, x_at, x_step,
+            squares_at, work.sums, 0, layer.lines, vectors, input_step, first_input, place,
         )  # fmt: skip
-        return
-    # So many lines at a time that their sums are still in the first cache when they are converted.
-    chunk = _CACHED_LINES if layer.groups == 1 else layer.lines
-    span = first_tile = 0
-    while first_tile < layer.tiles:
-        last_tile = first_tile + 1
-        while last_tile < layer.tiles and plan.tiles[layer.tiles_at + last_tile].resumes:
-            last_tile += 1
-        for first_line in range(0, layer.lines, chunk):
-            lines = min(chunk, layer.lines - first_line)
-            for s in range(layer.slices):
-                shift = np.float32(1)
-                for p in range(layer.pulses):
-                    # The bias row has a driver of its own, which acts once, with the last pulse.
-                    level = np.float32(1) / shift if p + 1 == layer.pulses else np.float32(0)
-                    part = s * layer.pulses + p
-                    # Without noise of its own a layer has no latent for it.
-                    latent = plan.latents[reading + part if layer.variance_at >= 0 else 0]
-                    _read_tiles(
-                        plan, work, layer, shared, span, first_tile, last_tile, s * layer.slice_step, level,
-                        latent, chip, x, x_at + p * pulse_step, x_step, squares_at + p * squares_step,
-                        work.part, first_line, lines, vectors, input_step, first_input, place,
-                    )  # fmt: skip
-                    factor = plan.parameters[layer.significance_at + s] * shift
-                    begins = span == 0 and part == 0
-                    if layer.adc_at < 0:
-                        accumulate(
-                            work.part, work.sums, layer.lines, first_line, lines, vectors, factor, begins
-                        )
-                    else:
-                        converter = plan.converters[layer.adc_at + s]
-                        read(
-                            work.part, work.sums, layer.lines, first_line, lines, vectors, factor, converter,
-                            begins, work.lanes, plan.count - first_input, input_step, clipped,
-                        )  # fmt: skip
-                    shift *= layer.pulse_base
-        reading += layer.slices * layer.pulses
-        first_tile = last_tile
-        span += 1
+    else:
+        _read_one_by_one(
+            plan, work, layer, reading, chip, x, x_at, x_step, pulse_step, squares_at, squares_step,
+            vectors, input_step, first_input, place, clipped,
+        )  # fmt: skip
     if layer.references > 0:
         subtract_references(layer, work.sums, vectors)

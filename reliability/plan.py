@@ -23,7 +23,7 @@ from reliability.errors import UserError
 from reliability.kernels import layout
 from reliability.kernels.latent import BLOCK, NORMAL, UNIFORM
 from reliability.kernels.law import address_of
-from reliability.kernels.simd import VECTOR
+from reliability.kernels.simd import VECTOR, VECTORS
 from reliability.latents import Role, Supplied, key
 from reliability.lowering import Graph, Held, image_shape
 from reliability.network import Network
@@ -136,7 +136,8 @@ def compile_plan(
     for crossbar in crossbars.values():
         builder.add_layer(crossbar, graph, ranges.get(crossbar.name))
         if share and crossbar.settings.analog:
-            builder.add_spans(spans_of(crossbar, network, x, ranges.get(crossbar.name)))
+            own = ranges.get(crossbar.name)
+            builder.add_spans(spans_of(crossbar, network, x, own, chip.frozen_below_s))
     builder.check_supplied()
     inputs, inputs_clipped = [images], np.zeros(len(crossbars), np.int64)
     for i, name in enumerate(crossbars):
@@ -145,7 +146,11 @@ def compile_plan(
             record["inputs_at"] = sum(a.size for a in inputs)
             converter = builder.converters[record["dac_at"]]
             pulses, clipped = convert_images(
-                images, len(x), record["pulses"], record["pulse_base"], np.array([converter], layout.CONVERTER)[0]
+                images,
+                len(x),
+                record["pulses"],
+                record["pulse_base"],
+                np.array([converter], layout.CONVERTER)[0],
             )
             inputs.append(pulses)
             inputs_clipped[i] = clipped
@@ -197,7 +202,7 @@ def compile_plan(
         "starts": sum(span["lines"] for span in builder.spans),
         "scales": sum(span["lines"] for span in builder.spans),
         "shared": len(crossbars),
-        "lanes": VECTOR,
+        "lanes": VECTORS * VECTOR,
     }
     converted = np.zeros((len(crossbars), 2), np.int64)
     for i, (name, crossbar) in enumerate(crossbars.items()):

@@ -49,7 +49,13 @@ class Span:
     base: np.ndarray
 
 
-def spans_of(crossbar: Crossbar, network: Network, x: np.ndarray, ranges: Ranges | None) -> list[Span]:
+def spans_of(
+    crossbar: Crossbar,
+    network: Network,
+    x: np.ndarray,
+    ranges: Ranges | None,
+    observation_s: float | None = None,
+) -> list[Span]:
     """Spans of a layer; none where its sums cannot be shared.
 
     Parameters
@@ -60,15 +66,22 @@ def spans_of(crossbar: Crossbar, network: Network, x: np.ndarray, ranges: Ranges
         Prepared inputs.
     ranges : Ranges, optional
         Of the layer's converters.
+    observation_s : float, optional
+        Where the chip splits fluctuation (:attr:`reliability.Chip.frozen_below_s`).
     """
     rows = crossbar.matrix.shape[1]
-    step_rows = crossbar.tile_rows if crossbar.is_tiled else rows
+    tile, device, mapped = crossbar.settings.tile, crossbar.settings.device, crossbar.mapped
+    assert tile is not None and device is not None
+    # Without converters behind them the sums of all tiles add up to one.
+    step_rows = crossbar.tile_rows if tile.adc is not None else rows
     spans = -(-rows // step_rows)
     fits = len(x) * crossbar.lines * spans <= _LARGEST and rows <= _MOST_ROWS
-    device, mapped = crossbar.settings.device, crossbar.mapped
-    if not fits or crossbar.bias_row or len(mapped.significance) > 1 or not _reads_inputs(crossbar, network):
+    # Noise that each tile redraws comes between its sums and what is done with them.
+    apart = crossbar.is_tiled and device.redraws(observation_s)
+    if not fits or apart or crossbar.bias_row or len(mapped.significance) > 1:
         return []
-    assert device is not None
+    if not _reads_inputs(crossbar, network):
+        return []
     pulses = list(pulses_of(crossbar, x, ranges or Ranges(True)))
     if len(pulses) > 1:
         return []
