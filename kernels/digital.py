@@ -42,25 +42,25 @@ def _smooth(y, at, count, kind):
 
 
 @compiled()
-def finish(plan, op, sums, sums_at, y, y_at, channels, factor, other, other_at):
-    """The digital end of one place: factor, offset, sum with another input, activation."""
+def finish(plan, op, sums, sums_at, y, y_at, places, channels, factor, other, other_at):
+    """The digital end of neighbouring places: factor, offset, sum with another input, activation."""
     at = op.coefficients_at
     a, b = plan.scales, plan.shifts
     if op.other < 0:
         if op.activation == RELU:
-            _plain_relu(sums, sums_at, y, y_at, channels, a, b, at, factor, sums, 0)
+            _plain_relu(sums, sums_at, y, y_at, places, channels, a, b, at, factor, sums, 0)
         elif op.activation == RELU6:
-            _plain_relu6(sums, sums_at, y, y_at, channels, a, b, at, factor, sums, 0)
+            _plain_relu6(sums, sums_at, y, y_at, places, channels, a, b, at, factor, sums, 0)
         else:
-            _plain(sums, sums_at, y, y_at, channels, a, b, at, factor, sums, 0)
+            _plain(sums, sums_at, y, y_at, places, channels, a, b, at, factor, sums, 0)
     elif op.activation == RELU:
-        _add_relu(sums, sums_at, y, y_at, channels, a, b, at, factor, other, other_at)
+        _add_relu(sums, sums_at, y, y_at, places, channels, a, b, at, factor, other, other_at)
     elif op.activation == RELU6:
-        _add_relu6(sums, sums_at, y, y_at, channels, a, b, at, factor, other, other_at)
+        _add_relu6(sums, sums_at, y, y_at, places, channels, a, b, at, factor, other, other_at)
     else:
-        _add(sums, sums_at, y, y_at, channels, a, b, at, factor, other, other_at)
+        _add(sums, sums_at, y, y_at, places, channels, a, b, at, factor, other, other_at)
     if op.activation != NONE and op.activation != RELU and op.activation != RELU6:
-        _smooth(y, y_at, channels * VECTOR, op.activation)
+        _smooth(y, y_at, places * channels * VECTOR, op.activation)
 
 
 @compiled()
@@ -74,13 +74,13 @@ def affine(plan, work, op, variant, block, first_block):
     if op.other >= 0:
         other, other_at = locate(plan, work, op.other, variant, block, first_block)
         other_row = plan.buffers[op.other].row_step
-    step = source.channels * VECTOR
     for row in range(target.height):
-        for p in range(target.width):
-            here = x_at + row * source.row_step + p * step
-            there = y_at + row * target.row_step + p * step
-            beside = other_at + row * other_row + p * step
-            finish(plan, op, x, here, y, there, source.channels, _F(1), other, beside)
+        here, there, beside = (
+            x_at + row * source.row_step,
+            y_at + row * target.row_step,
+            other_at + row * other_row,
+        )
+        finish(plan, op, x, here, y, there, target.width, source.channels, _F(1), other, beside)
 
 
 @compiled()

@@ -8,27 +8,26 @@ from .cache import compiled
 from .convert import drive
 from .digital import affine, copy, finish, locate, pool
 from .layout import AFFINE, COPY, LAYERED
-from .simd import VECTOR
+from .simd import VECTOR, VECTORS
 from .strip import square, strip
+
+_CACHED_SUMS = 256  # vectors
 
 
 @compiled()
-def _end(plan, work, op, variant, block, first_block, row, first, places):
-    """The digital end of neighbouring places of one row; ``first`` is the first of their sums."""
+def _end(plan, work, op, variant, block, first_block, row, place, first, places):
+    """The digital end of places of one row from ``place`` on; ``first`` is the first of their sums."""
     target = plan.buffers[op.target]
     channels = plan.layers[op.layer].columns
     step = channels * VECTOR
     y, y_at = locate(plan, work, op.target, variant, block, first_block)
-    y_at += row * target.row_step
-    other, other_at, other_step = y, y_at, np.int64(0)
+    y_at += row * target.row_step + place * step
+    other, other_at = y, y_at
     if op.other >= 0:
         other, other_at = locate(plan, work, op.other, variant, block, first_block)
-        other_at += row * plan.buffers[op.other].row_step
-        other_step = step
+        other_at += row * plan.buffers[op.other].row_step + place * step
     factor = work.factors[op.layer, variant]
-    for p in range(places):
-        sums_at, beside = (first + p) * step, other_at + p * other_step
-        finish(plan, op, work.sums, sums_at, y, y_at + p * step, channels, factor, other, beside)
+    finish(plan, op, work.sums, first * step, y, y_at, places, channels, factor, other, other_at)
 
 
 @compiled()
@@ -82,20 +81,25 @@ def _layered(plan, work, op, time, chip, first_block, blocks):
             for block in range(blocks):
                 for variant in range(op.variants if op.shared else 1):
                     v = variant if op.shared else sources
-                    _end(plan, work, op, v, block, first_block, 0, block, 1)
+                    _end(plan, work, op, v, block, first_block, 0, 0, block, 1)
             continue
+        # So many places at a time that their sums stay in the first cache.
+        step = max(_CACHED_SUMS // (layer.lines * VECTORS), 1) * VECTORS
         for block in range(blocks):
             first = block * source.block_step
             for row in range(target.height):
-                shift = first + (row * op.stride_height - op.top) * source.row_step - op.left * pixel
-                strip(
-                    plan, work, layer, shared, time, chip, x, x_at + shift, x_step, pulse_step,
-                    squares_at + shift, squares_step, target.width,
-                    0, (first_block + block) * VECTOR, row * target.width, clipped,
-                )  # fmt: skip
-                for variant in range(op.variants if op.shared else 1):
-                    v = variant if op.shared else sources
-                    _end(plan, work, op, v, block, first_block, row, 0, target.width)
+                for place in range(0, target.width, step):
+                    shift = first + (row * op.stride_height - op.top) * source.row_step - op.left * pixel
+                    shift += place * x_step
+                    places = min(step, target.width - place)
+                    strip(
+                        plan, work, layer, shared, time, chip, x, x_at + shift, x_step, pulse_step,
+                        squares_at + shift, squares_step, places,
+                        0, (first_block + block) * VECTOR, row * target.width + place, clipped,
+                    )  # fmt: skip
+                    for variant in range(op.variants if op.shared else 1):
+                        v = variant if op.shared else sources
+                        _end(plan, work, op, v, block, first_block, row, place, 0, places)
 
 
 @compiled()

@@ -80,14 +80,20 @@ def make_product(outputs: int, vectors: int):
             w_rows = [b.gep(w_ptr, [b.add(w_at, b.mul(stride, _I64(o)))]) for o in range(outputs)]
             x_rows = [b.gep(x_ptr, [b.add(x_at, b.mul(x_step, _I64(v)))]) for v in range(vectors)]
             places = {(o, v): b.add(c_at, b.add(b.mul(c_step, _I64(v)), _I64(o * VECTOR))) for o, v in cells}
-            resumed = b.icmp_signed("==", how, _I64(RESUME))
-            start = {cell: b.select(resumed, _load(b, c_ptr, places[cell]), zero) for cell in cells}
             last = b.add(first, count)
             before = b.block
+            resume = b.append_basic_block("resume")
             segment = b.append_basic_block("segment")
             row = b.append_basic_block("row")
             end = b.append_basic_block("segment.end")
             done = b.append_basic_block("done")
+            add = b.append_basic_block("add")
+            write = b.append_basic_block("write")
+            finished = b.append_basic_block("finished")
+            b.cbranch(b.icmp_signed("==", how, _I64(RESUME)), resume, segment)
+
+            b.position_at_end(resume)
+            resumed = {cell: _load(b, c_ptr, places[cell]) for cell in cells}
             b.branch(segment)
 
             b.position_at_end(segment)
@@ -116,26 +122,35 @@ def make_product(outputs: int, vectors: int):
             s_next = b.add(s, _I64(1))
             b.cbranch(b.icmp_signed("<", s_next, last), segment, done)
 
-            s.add_incoming(first, before)
+            for origin in (before, resume):
+                s.add_incoming(first, origin)
+                k0.add_incoming(_I64(0), origin)
             s.add_incoming(s_next, end)
-            k0.add_incoming(_I64(0), before)
             k0.add_incoming(k_next, end)
             k.add_incoming(k0, segment)
             k.add_incoming(k_next, row)
             at.add_incoming(offset, segment)
             at.add_incoming(at_next, row)
             for cell in cells:
-                so_far[cell].add_incoming(start[cell], before)
+                so_far[cell].add_incoming(zero, before)
+                so_far[cell].add_incoming(resumed[cell], resume)
                 so_far[cell].add_incoming(new[cell], end)
                 sums[cell].add_incoming(so_far[cell], segment)
                 sums[cell].add_incoming(new[cell], row)
 
+            # One branch, where LLVM would make one of every select.
             b.position_at_end(done)
-            added = b.icmp_signed("==", how, _I64(ADD))
+            b.cbranch(b.icmp_signed("==", how, _I64(ADD)), add, write)
+            b.position_at_end(add)
             for cell in cells:
                 place = _vector_at(b, c_ptr, places[cell])
-                value = b.fadd(b.load(place, align=4), new[cell])
-                b.store(b.select(added, value, new[cell]), place, align=4)
+                b.store(b.fadd(b.load(place, align=4), new[cell]), place, align=4)
+            b.branch(finished)
+            b.position_at_end(write)
+            for cell in cells:
+                b.store(new[cell], _vector_at(b, c_ptr, places[cell]), align=4)
+            b.branch(finished)
+            b.position_at_end(finished)
             return context.get_dummy_value()
 
         return signature, codegen
@@ -146,16 +161,19 @@ def make_product(outputs: int, vectors: int):
 def make_finish(add: bool, lowest: float | None, highest: float | None):
     """The digital end of a layer: ``y = clip(factor * scale[c] * sums + shift[c] (+ other))``.
 
-    The intrinsic takes ``(sums, sums_at, y, y_at, channels, scale, shift, at, factor, other, other_at)``;
-    ``scale`` and ``shift`` are read from ``at`` on, one a channel, the other arrays hold a vector a channel.
+    The intrinsic takes ``(sums, sums_at, y, y_at, places, channels, scale, shift, at, factor, other,
+    other_at)``; ``scale`` and ``shift`` are read from ``at`` on, one a channel, the other arrays hold a vector
+    a channel of so many places that follow each other.
     Results are held at or above ``lowest`` and at or below ``highest`` where those are given; what is not
     a number stays so.
     """
 
     @intrinsic
-    def finish(typingctx, sums, sums_at, y, y_at, channels, scale, shift, at, factor, other, other_at):
+    def finish(
+        typingctx, sums, sums_at, y, y_at, places, channels, scale, shift, at, factor, other, other_at
+    ):
         i64 = types.int64
-        signature = types.void(sums, i64, y, i64, i64, scale, shift, i64, types.float32, other, i64)
+        signature = types.void(sums, i64, y, i64, i64, i64, scale, shift, i64, types.float32, other, i64)
 
         def codegen(context, builder, signature, args):
             b = builder
@@ -163,11 +181,11 @@ def make_finish(add: bool, lowest: float | None, highest: float | None):
             def data(i):
                 return context.make_array(signature.args[i])(context, b, args[i]).data
 
-            sums_ptr, y_ptr, scale_ptr, shift_ptr, other_ptr = (data(i) for i in (0, 2, 5, 6, 9))
-            sums_at, y_at, channels, at, factor, other_at = (args[i] for i in (1, 3, 4, 7, 8, 10))
-            with cgutils.for_range(b, channels) as loop:
+            sums_ptr, y_ptr, scale_ptr, shift_ptr, other_ptr = (data(i) for i in (0, 2, 6, 7, 10))
+            sums_at, y_at, places, channels, at, factor, other_at = (args[i] for i in (1, 3, 4, 5, 8, 9, 11))
+            with cgutils.for_range(b, places) as outer, cgutils.for_range(b, channels) as loop:
                 c = loop.index
-                place = b.mul(c, _I64(VECTOR))
+                place = b.mul(b.add(b.mul(outer.index, channels), c), _I64(VECTOR))
                 here = b.add(at, c)
                 times = _splat(b, b.fmul(factor, b.load(b.gep(scale_ptr, [here]))))
                 plus = _splat(b, b.load(b.gep(shift_ptr, [here])))

@@ -225,7 +225,7 @@ class Graph:
         activation, last = self._fuse_activation(last, chain)
         fused |= {n.name for n in chain[1:]}
         shape = image_shape(network.shapes[node.name])
-        target = self._new_value(last.name, shape, True)
+        target = self._in_place_of(other, last.name, shape) or self._new_value(last.name, shape, True)
         self.windows[node.name] = self._add_tiles(node.name, window, source)
         self._append(
             kind=layout.LAYERED,
@@ -378,6 +378,19 @@ class Graph:
         if name == self.network.nodes[-1].name:
             self._uses[buffer] += 1
         value = Value(buffer, shape, varies)
+        self.values[name] = value
+        return value
+
+    def _in_place_of(self, other: Value | None, name: str, shape: tuple[int, int, int]) -> Value | None:
+        """A sum in place of what is added, where that has no other use: a buffer less to keep in the cache."""
+        if other is None or other.buffer == layout.INPUTS or self._uses[other.buffer] != 1:
+            return None
+        if self._geometry[other.buffer] != (shape, self._padding_of(name), True, (0, 0)):
+            return None
+        self._uses[other.buffer] += max(len(self.users.get(name, [])), 1)
+        if name == self.network.nodes[-1].name:
+            self._uses[other.buffer] += 1
+        value = Value(other.buffer, shape, True)
         self.values[name] = value
         return value
 
