@@ -42,10 +42,12 @@ def _smooth(y, at, count, kind):
 
 
 @compiled()
-def finish(plan, op, sums, sums_at, y, y_at, places, channels, factor, other, other_at):
-    """The digital end of neighbouring places: factor, offset, sum with another input, activation."""
+def finish(op, a, b, sums, sums_at, y, y_at, places, channels, factor, other, other_at):
+    """The digital end of neighbouring places: factor, offset, sum with another input, activation.
+
+    ``a`` and ``b`` are the plan's scales and shifts.
+    """
     at = op.coefficients_at
-    a, b = plan.scales, plan.shifts
     if op.other < 0:
         if op.activation == RELU:
             _plain_relu(sums, sums_at, y, y_at, places, channels, a, b, at, factor, sums, 0)
@@ -80,7 +82,20 @@ def affine(plan, work, op, variant, block, first_block):
             y_at + row * target.row_step,
             other_at + row * other_row,
         )
-        finish(plan, op, x, here, y, there, target.width, source.channels, _F(1), other, beside)
+        finish(
+            op,
+            plan.scales,
+            plan.shifts,
+            x,
+            here,
+            y,
+            there,
+            target.width,
+            source.channels,
+            _F(1),
+            other,
+            beside,
+        )
 
 
 @compiled()

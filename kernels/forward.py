@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from .cache import compiled
 from .convert import drive
@@ -11,10 +12,10 @@ from .layout import AFFINE, COPY, LAYERED
 from .simd import VECTOR, VECTORS
 from .strip import square, strip
 
-_CACHED_SUMS = 256  # vectors
+_CACHED_SUMS = 384  # vectors
 
 
-@compiled()
+@njit(inline="always")
 def _end(plan, work, op, variant, block, first_block, row, place, first, places):
     """The digital end of places of one row from ``place`` on; ``first`` is the first of their sums."""
     target = plan.buffers[op.target]
@@ -27,7 +28,10 @@ def _end(plan, work, op, variant, block, first_block, row, place, first, places)
         other, other_at = locate(plan, work, op.other, variant, block, first_block)
         other_at += row * plan.buffers[op.other].row_step + place * step
     factor = work.factors[op.layer, variant]
-    finish(plan, op, work.sums, first * step, y, y_at, places, channels, factor, other, other_at)
+    finish(
+        op, plan.scales, plan.shifts, work.sums, first * step, y, y_at, places, channels, factor,
+        other, other_at,
+    )  # fmt: skip
 
 
 @compiled()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numba import njit
+
 from .cache import compiled
 from .simd import ADD, OUTPUTS, RESUME, START, VECTOR, VECTORS, make_product
 
@@ -11,7 +13,7 @@ _two_3, _two_2, _two_1 = (make_product(2, v) for v in (3, 2, 1))
 _one_3, _one_2, _one_1 = (make_product(1, v) for v in (3, 2, 1))
 
 
-@compiled()
+@njit(inline="always")
 def _columns(w, w_at, stride, x, x_at, x_step, c, c_at, c_step, segments, columns, vectors):
     """All columns of one tile for one, two or three vectors, as many at a time as the registers hold."""
     j = 0

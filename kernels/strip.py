@@ -7,6 +7,7 @@ neighbouring blocks (``input_step`` VECTOR).
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from .cache import compiled
 from .convert import accumulate, read, subtract_references
@@ -84,7 +85,7 @@ def _redraw(
             _add_noise(c[first : first + count], variance[first : first + count], z)
 
 
-@compiled()
+@njit(inline="always")
 def _read_tiles(
     plan, work, layer, first_tile, last_tile, slice_at, level, latent, chip, x, x_at, x_step, squares_at,
     c, first_line, lines, vectors, input_step, first_input, place,
@@ -157,7 +158,7 @@ def _read_one_by_one(
         first_tile = last_tile
 
 
-@compiled()
+@njit(inline="always")
 def strip(
     plan, work, layer, shared, time, chip, x, x_at, x_step, pulse_step, squares_at, squares_step,
     vectors, input_step, first_input, place, clipped,
