@@ -286,9 +286,9 @@ def make_response(outputs: int, vectors: int, read: bool):
     The intrinsic takes ``(deltas, d_at, stride, starts, scales, j, codes, x_at, x_step, quads, base,
     base_at, base_step, c, c_at, c_step, inverse, step, lowest, highest, begins, lanes)``. Rows come four at
     a time: ``deltas``, int8, holds those of output ``o`` from byte ``d_at + o * stride`` on; ``codes``,
-    uint8, holds vector ``v`` from byte ``x_at + v * x_step`` on, lane after lane. Output ``o`` of vector ``v`` is written to ``c_at + v * c_step + o *
-    VECTOR``: ``base + scales[j + o] * (starts[j + o] + sum of codes * deltas)``, with ``base`` laid out as
-    ``c``. The integer sums are exact. With ``read`` the sums pass a converter as in :func:`make_quantise`,
+    uint8, holds vector ``v`` from byte ``x_at + v * x_step`` on, lane after lane. Output ``o`` of vector
+    ``v`` is written to ``c_at + v * c_step + o * VECTOR``: ``base + scales[j + o] * (starts[j + o] + sum of
+    codes * deltas)``, with ``base`` laid out as ``c``. The integer sums are exact. With ``read`` the sums pass a converter as in :func:`make_quantise`,
     with ``VECTOR`` counters a vector in ``lanes``, and are added to ``c``, or written where it ``begins``.
     """
 

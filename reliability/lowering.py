@@ -382,7 +382,7 @@ class Graph:
         return value
 
     def _in_place_of(self, other: Value | None, name: str, shape: tuple[int, int, int]) -> Value | None:
-        """A sum in place of what is added, where that has no other use: a buffer less to keep in the cache."""
+        """A sum in place of what is added, where that has no other use: one buffer less in the cache."""
         if other is None or other.buffer == layout.INPUTS or self._uses[other.buffer] != 1:
             return None
         if self._geometry[other.buffer] != (shape, self._padding_of(name), True, (0, 0)):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from reliability.chip import Chip, Converter, Slices
 from reliability.datasets import Dataset
 from reliability.design import Study
 from reliability.network import Network
@@ -60,8 +61,8 @@ def describe(study: Study, network: Network, dataset: Dataset, simulation: Simul
         f"           {network.about}",
         f"Inputs     {len(dataset)} of {dataset.name} ({dataset.source})",
         f"Chip       {study.chip.device.describe()}",
-        f"           tiles of {study.chip.tile.rows} rows; compensation {study.chip.compensation}; "
-        f"accumulated noise {study.chip.read_noise}",
+        *(f"           {line}" for line in _array_lines(study.chip)),
+        f"           compensation {study.chip.compensation}; accumulated noise {study.chip.read_noise}",
         f"Sweep      {len(sweep.conditions)} conditions:",
     ]
     for field in sweep.fields:
@@ -136,14 +137,19 @@ def summary_text(
 
 
 def clipping_text(converters: list[dict[str, Any]]) -> str:
-    """One line on how much the converters clip, and in which layer most of it."""
+    """How much the converters clip, and in which layer most of it."""
     parts = []
-    for kind, what in (("dac", "inputs"), ("adc", "column sums")):
-        worst = max(converters, key=lambda row: row[f"{kind}_clipped"])
-        share = worst[f"{kind}_clipped"]
-        parts.append(f"{share:.2g} of the {what} ({worst['layer']})" if share else f"none of the {what}")
-    return (
-        f"Converters clip at most {' and '.join(parts)} of a layer; every layer's range is in converters.csv"
+    for kind, one, many in (("dac", "input", "inputs"), ("adc", "column sum", "column sums")):
+        # A layer without the converter has no range of it: None, or no slice's.
+        present = [row for row in converters if row[f"{kind}_range"] not in (None, [])]
+        if present:
+            worst = max(present, key=lambda row: row[f"{kind}_clipped"])
+            share = 100 * worst[f"{kind}_clipped"]
+            parts.append(f"{share:.3g} % of the {many} ({worst['layer']})" if share else f"no {one}")
+    return _wrap(
+        f"Converters clipped, in the layer and condition with most: {'; '.join(parts)}. Every layer's range "
+        f"is in converters.csv.",
+        indent="",
     )
 
 
@@ -275,6 +281,37 @@ def _floor_line(per_chip: pd.DataFrame) -> list[str]:
             indent="",
         ),
     ]
+
+
+def _array_lines(chip: Chip) -> list[str]:
+    """Tiles, converters and mapping of a chip, the last two where it has them."""
+    tile, slices = chip.tile, chip.mapping.slices
+    sizes = {"rows": tile.rows, "columns": tile.columns}
+    rows, columns = (f"the layer's {what}" if n == "layer" else f"{n} {what}" for what, n in sizes.items())
+    lines = [f"tiles of {rows} and {columns}"]
+    if tile.dac is not None:
+        pulse = "" if tile.dac.pulse_bits == "all" else f", {_bits(tile.dac.pulse_bits)} a pulse"
+        lines.append(f"DAC of {_converter(tile.dac, chip)}{pulse}")
+    if tile.adc is not None:
+        lines.append(f"ADC of {_converter(tile.adc, chip)}")
+    if chip.mapping.scheme == "offset":
+        lines.append("mapping offset: one device a weight and a reference column a tile")
+    if slices != Slices():
+        each = f" of {_bits(slices.bits)}" if slices.fill == "digits" else f", base {slices.base:g}"
+        plural = "s" if slices.count > 1 else ""
+        lines.append(f"{slices.count} slice{plural} a weight, fill {slices.fill}{each}")
+    return lines
+
+
+def _converter(converter: Converter, chip: Chip) -> str:
+    if converter.range != "calibrated":
+        return f"{_bits(converter.bits)}, range {converter.range:g}"
+    seen = "largest" if converter.percentile == 100 else f"percentile {converter.percentile:g}"
+    return f"{_bits(converter.bits)}, range calibrated ({seen} of {chip.calibration_inputs} training inputs)"
+
+
+def _bits(number: int | str) -> str:
+    return f"{number} bit" if number == 1 else f"{number} bits"
 
 
 def _target(study: Study, right: float) -> str:

@@ -11,6 +11,12 @@ from shared_data import WHERE, mnist_folder
 import reliability as rl
 
 
+@pytest.fixture
+def float32(monkeypatch):
+    """First layers computed as on a CPU without 8-bit dot products, for comparisons to the last digit."""
+    monkeypatch.setattr("reliability.simulation.HAS_DOT", False)
+
+
 @pytest.fixture(scope="session")
 def inputs_of() -> Callable[[str, int], tuple[np.ndarray, np.ndarray]]:
     """The first inputs of a test set: ``inputs_of("mnist", 300)``; skips where the data is absent."""

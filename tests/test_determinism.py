@@ -116,7 +116,7 @@ def test_one_layers_noise_leaves_the_draws_of_the_others():
         np.testing.assert_array_equal(latents, both[name])
 
 
-def test_a_layers_chip_does_not_depend_on_what_stands_before_it():
+def test_a_layers_chip_does_not_depend_on_what_stands_before_it(float32):
     """The last layer's devices in a network of their own are those in the whole one."""
     x, y = dataset()
     hidden = network().nodes[0].layer.forward(x).clip(0)

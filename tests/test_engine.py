@@ -15,6 +15,8 @@ from reliability.network import mlp
 from reliability.simulation import Simulation
 from reliability.units import DAY, HOUR, YEAR
 
+pytestmark = pytest.mark.usefixtures("float32")
+
 TIMES = (0.0, HOUR, YEAR)
 VARIANTS = ("none", "global")
 INPUTS = VECTOR + 22  # one full block and part of another

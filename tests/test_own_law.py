@@ -15,6 +15,8 @@ from reliability.latents import key
 from reliability.network import mlp
 from reliability.units import DAY
 
+pytestmark = pytest.mark.usefixtures("float32")
+
 LAW = '''
 """Devices that miss by a normal error; some are stuck at zero, and all fade by a tenth a day."""
 

@@ -121,7 +121,18 @@ CHIPS = {
         rl.Chip(rl.devices.gaussian(sigma=0.1, read_sigma=0.1), read_noise="split"),
         {},
     ),
+    "8-bit deviations": (rl.Chip(rl.devices.gaussian(sigma=0.1)), {}),
+    "converters": (
+        rl.Chip(
+            rl.devices.gaussian(sigma=0.1),
+            mapping=rl.Mapping(scheme="offset", slices=rl.Slices(2, "digits")),
+            tile=rl.Tile(16, 8, rl.DAC(6, 2.0, pulse_bits=2), rl.ADC(7, 3.0)),
+        ),
+        {},
+    ),
 }
+# Rounding other than by a fused multiply-add moves a sum at the edge of a code by a whole code.
+EXACT_ONLY = ("converters",)
 
 
 def save(path: str) -> None:
@@ -133,8 +144,12 @@ def save(path: str) -> None:
         data = x, net.forward(net.prepare(x)).argmax(axis=1)
         for chip_name, (chip, vary) in CHIPS.items():
             recorder = naive.Recorder()
-            rl.simulate(net, data, chip, vary=vary, chips=3, metric=recorder)
-            trials = rl.simulate(net, data, chip, vary=vary, chips=3)
+            how = "int8" if chip_name == "8-bit deviations" else "float32"
+            options = {"vary": vary, "chips": 3, "arithmetic": how}
+            rl.simulate(net, data, chip, metric=recorder, **options)
+            trials = rl.simulate(net, data, chip, **options)
+            # Only a fully connected first layer has sums to share.
+            assert (trials["first_layer"] == (how if net_name == "perceptron" else "float32")).all()
             name = f"{net_name}, {chip_name}"
             found[f"logits: {name}"] = np.stack(recorder.shown[1:])
             found[f"checksum: {name}"] = trials["checksum"].to_numpy()
@@ -216,8 +231,12 @@ def test_plain_vectors_give_the_same_chips_but_for_rounding(results, name):
         # Near zero a sine or cosine rounds on the scale of its normal's radius, below 7.
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6, err_msg=latent)
     for what, one, other in of_kind("logits", fused, plain):
+        if what.endswith(EXACT_ONLY):
+            continue
         assert np.abs(one - other).max() <= 1e-5 * np.abs(one).max(), what
     for what, one, other in of_kind("right", fused, plain):
+        if what.endswith(EXACT_ONLY):
+            continue
         np.testing.assert_array_equal(one, other, err_msg=what)
         assert 0 < one.mean() < 1
 

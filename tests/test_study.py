@@ -119,7 +119,8 @@ def test_a_users_own_study_chip_and_network(tmp_path, capsys):
         '"""Does it run?"""\n'
         "from reliability import Chip, Curve, Study, devices\n"
         "study = Study(question='Does it run?', network='digits-mlp', dataset='digits',\n"
-        "    chip=Chip(device=devices.ideal()), vary={'tile.rows': [16, 64]}, figure=Curve(x='tile.rows'))\n"
+        "    chip=Chip(device=devices.gaussian()),\n"
+        "    vary={'device.sigma': [0.1, 0.2]}, figure=Curve(x='device.sigma'))\n"
     )
     command = [str(tmp_path / "my_study.py"), "--chip", str(tmp_path / "mine.toml"), "--network"]
     command += [str(tmp_path / "mine.npz"), "--chips", "4", "--out", str(tmp_path / "out")]
