@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .cache import compiled
-from .intrinsics import prefer_wide_vectors
+from .intrinsics import fma32, prefer_wide_vectors
 from .latent import BLOCK, NORMAL, fill_normals, fill_uniforms
 from .law import call_conductance, call_program
 from .layout import PAIR
@@ -227,3 +227,22 @@ def realise(plan, work, index, time, program, readout, share, chip):
                 held, used = 0, used - held
     work.shared[index] = share and rounding <= ROUNDING * energy
     return total
+
+
+@compiled()
+def _scale(w, exact, level, out):
+    prefer_wide_vectors()
+    for i in range(w.size):
+        out[i] = fma32(level, w[i] - exact[i], exact[i])
+
+
+@compiled()
+def scale_deviations(plan, work, layer):
+    """Weights of every variant, from those of the one whose deviations are whole."""
+    size = layer.slices * layer.slice_step
+    exact = plan.weights[layer.weights_at : layer.weights_at + size]
+    w = work.weights[layer.weights_at : layer.weights_at + size]
+    # The first variant's weights take the place of those that all are made from, last.
+    for variant in range(len(plan.levels) - 1, -1, -1):
+        at = layer.weights_at + variant * plan.weights_step
+        _scale(w, exact, plan.levels[variant], work.weights[at : at + size])

@@ -6,7 +6,7 @@ import numpy as np
 from numba import prange
 
 from .cache import compiled
-from .cells import realise
+from .cells import realise, scale_deviations
 from .forward import forward
 from .intrinsics import take_next
 from .layout import LAYERED, Workspace
@@ -38,6 +38,8 @@ def _run_chip(plan, work, chip, ranks, checksums, clipped, shared, logits):
             total = realise(plan, work, index, time, time == 0, plan.reference, share, chip)
             if share and work.shared[index] == 0:
                 realise(plan, work, index, time, time == 0, False, False, chip)
+            if plan.weights_step > 0 and work.shared[index] == 0:
+                scale_deviations(plan, work, plan.layers[index])
             if is_reference:
                 work.readout[index] = total
             elif plan.reference:
@@ -112,6 +114,7 @@ def run_chips(plan, workspaces, first_chip, chips, workers, ranks, checksums, cl
             workspaces.sums[worker],
             workspaces.converted[worker],
             workspaces.squares[worker],
+            workspaces.response[worker],
             workspaces.part[worker],
             workspaces.noise[worker],
             workspaces.factors[worker],

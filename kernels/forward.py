@@ -79,8 +79,8 @@ def _layered(plan, work, op, time, chip, first_block, blocks):
             # Neighbouring blocks of inputs fill the vectors.
             shift = -op.top * source.row_step - op.left * pixel
             strip(
-                plan, work, layer, shared, time, chip, x, x_at + shift, source.block_step, pulse_step,
-                squares_at + shift, squares_step, blocks, VECTOR, first_block * VECTOR, 0, clipped,
+                plan, work, layer, shared, sources, time, chip,
+                x, x_at + shift, source.block_step, pulse_step, squares_at + shift, squares_step, blocks, VECTOR, first_block * VECTOR, 0, clipped,
             )  # fmt: skip
             for block in range(blocks):
                 for variant in range(op.variants if op.shared else 1):
@@ -97,7 +97,7 @@ def _layered(plan, work, op, time, chip, first_block, blocks):
                     shift += place * x_step
                     places = min(step, target.width - place)
                     strip(
-                        plan, work, layer, shared, time, chip, x, x_at + shift, x_step, pulse_step,
+                        plan, work, layer, shared, sources, time, chip, x, x_at + shift, x_step, pulse_step,
                         squares_at + shift, squares_step, places,
                         0, (first_block + block) * VECTOR, row * target.width + place, clipped,
                     )  # fmt: skip

@@ -166,6 +166,8 @@ Plan = namedtuple(
         "scales",  # float32: digital factors, one a channel of an operation
         "shifts",  # float32: digital offsets
         "weights",  # float32: digital weights, as every worker's weights start
+        "weights_step",  # from one variant's weights to the next; 0: all variants have the same
+        "levels",  # float32, one a variant: share of the devices' deviations that it has
         "converters",  # CONVERTER
         "spans",  # SPAN
         "codes",  # uint8: inputs of each span, [block][four rows][VECTOR][4]
@@ -182,7 +184,7 @@ Plan = namedtuple(
 Workspace = namedtuple(
     "Workspace",
     [
-        "weights",  # float32: one chip's weights at one time
+        "weights",  # float32: one chip's weights at one time, variant by variant where these differ
         "variance",  # float32: variance of what each read redraws, in units of weight**2
         "state",  # float32: what programming left in the devices
         "arena",  # float32: activations
@@ -190,6 +192,7 @@ Workspace = namedtuple(
         "sums",  # float32: one strip of a layer's column sums
         "converted",  # float32: converted inputs of one layer, pulse by pulse
         "squares",  # float32: squared inputs of one layer
+        "response",  # float32: shared sums with one strip's deviations, span by span
         "part",  # float32: sums of one strip of one tile, slice and pulse
         "noise",  # float32: variances of one strip, and the normals of one group of columns
         "factors",  # float32: layers x variants

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from .cache import compiled
-from .convert import count_lanes
-from .intrinsics import add32, and32, bits_of, float_of_bits, mul32, nearest_int, prefer_wide_vectors
+from .convert import count_lanes, read
+from .intrinsics import add32, and32, bits_of, float_of_bits, fma32, mul32, nearest_int, prefer_wide_vectors
 from .simd import OUTPUTS, VECTOR, VECTORS, make_response
 
 _F = np.float32
@@ -98,7 +98,7 @@ def round_line(plan, work, layer, j, deviations):
 
 
 @compiled()
-def respond(plan, work, layer, number, first_block, vectors, c, begins, clipped):
+def respond(plan, work, layer, number, reads, first_block, vectors, c, begins, clipped):
     """Column sums of one span of rows: the shared exact ones and what this chip adds.
 
     Parameters
@@ -107,6 +107,8 @@ def respond(plan, work, layer, number, first_block, vectors, c, begins, clipped)
         As :func:`round_line`.
     number : int
         Of the layer's spans.
+    reads : bool
+        Whether the sums pass converters.
     first_block, vectors : int
         Blocks of inputs.
     c : ndarray of float32
@@ -119,7 +121,6 @@ def respond(plan, work, layer, number, first_block, vectors, c, begins, clipped)
     stride = 4 * span.quads
     x_step = stride * VECTOR
     step = layer.lines * VECTOR
-    reads = layer.adc_at >= 0
     converter = plan.converters[layer.adc_at if reads else 0]
     first = 0
     while first < vectors:
@@ -160,3 +161,37 @@ def respond(plan, work, layer, number, first_block, vectors, c, begins, clipped)
                 inputs = plan.count - (first_block + first + v) * VECTOR
                 clipped[clipped.size - 1] += count_lanes(work.lanes, v * VECTOR, inputs)
         first += done
+
+
+@compiled()
+def _mix(base, whole, level, out):
+    prefer_wide_vectors()
+    for i in range(out.size):
+        out[i] = fma32(level, whole[i] - base[i], base[i])
+
+
+@compiled()
+def respond_in_part(plan, work, layer, number, level, first_block, vectors, clipped):
+    """Column sums of one span of a variant that has ``level`` of the deviations, added to ``work.sums``.
+
+    ``work.response`` holds them for the whole deviations, span by span; other arguments as :func:`respond`.
+    """
+    span = plan.spans[layer.spans_at + number]
+    size = layer.lines * VECTOR
+    for v in range(vectors):
+        at = span.base_at + (first_block + v) * size
+        base = plan.base[at : at + size]
+        at = (number * VECTORS + v) * size
+        whole = work.response[at : at + size]
+        sums = work.sums[v * size : (v + 1) * size]
+        if layer.adc_at < 0:
+            # Without converters there is one span.
+            _mix(base, whole, level, sums)
+            continue
+        part = work.part[:size]
+        _mix(base, whole, level, part)
+        inputs = plan.count - (first_block + v) * VECTOR
+        read(
+            part, sums, layer.lines, 0, layer.lines, 1, _F(1), plan.converters[layer.adc_at], number == 0,
+            work.lanes, inputs, 0, clipped,
+        )  # fmt: skip

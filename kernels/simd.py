@@ -162,8 +162,8 @@ def make_finish(add: bool, lowest: float | None, highest: float | None):
     """The digital end of a layer: ``y = clip(factor * scale[c] * sums + shift[c] (+ other))``.
 
     The intrinsic takes ``(sums, sums_at, y, y_at, places, channels, scale, shift, at, factor, other,
-    other_at)``; ``scale`` and ``shift`` are read from ``at`` on, one a channel, the other arrays hold a vector
-    a channel of so many places that follow each other.
+    other_at)``; ``scale`` and ``shift`` are read from ``at`` on, one a channel, the other arrays hold a
+    vector a channel of so many places that follow each other.
     Results are held at or above ``lowest`` and at or below ``highest`` where those are given; what is not
     a number stays so.
     """
@@ -288,8 +288,9 @@ def make_response(outputs: int, vectors: int, read: bool):
     a time: ``deltas``, int8, holds those of output ``o`` from byte ``d_at + o * stride`` on; ``codes``,
     uint8, holds vector ``v`` from byte ``x_at + v * x_step`` on, lane after lane. Output ``o`` of vector
     ``v`` is written to ``c_at + v * c_step + o * VECTOR``: ``base + scales[j + o] * (starts[j + o] + sum of
-    codes * deltas)``, with ``base`` laid out as ``c``. The integer sums are exact. With ``read`` the sums pass a converter as in :func:`make_quantise`,
-    with ``VECTOR`` counters a vector in ``lanes``, and are added to ``c``, or written where it ``begins``.
+    codes * deltas)``, with ``base`` laid out as ``c``. The integer sums are exact. With ``read`` the sums
+    pass a converter as in :func:`make_quantise`, with ``VECTOR`` counters a vector in ``lanes``, and are
+    added to ``c``, or written where it ``begins``.
     """
 
     @intrinsic

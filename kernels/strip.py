@@ -14,8 +14,8 @@ from .convert import accumulate, read, subtract_references
 from .intrinsics import prefer_wide_vectors
 from .latent import fill_readings
 from .product import multiply
-from .response import respond
-from .simd import VECTOR
+from .response import respond, respond_in_part
+from .simd import VECTOR, VECTORS
 
 _CACHED_LINES = 64
 
@@ -112,12 +112,13 @@ def _read_tiles(
 
 @compiled()
 def _read_one_by_one(
-    plan, work, layer, reading, chip, x, x_at, x_step, pulse_step, squares_at, squares_step,
+    plan, work, layer, variant_at, reading, chip, x, x_at, x_step, pulse_step, squares_at, squares_step,
     vectors, input_step, first_input, place, clipped,
 ):  # fmt: skip
     """A strip of sums of tiles, slices and pulses that are read, and converted, by themselves.
 
-    ``reading`` is the latent of the first read's noise; further arguments as :func:`strip`.
+    ``variant_at`` is where the variant's weights start, ``reading`` the latent of the first read's noise;
+    further arguments as :func:`strip`.
     """
     # So many lines at a time that their sums are still in the first cache when they are converted.
     chunk = _CACHED_LINES if layer.groups == 1 else layer.lines
@@ -137,7 +138,7 @@ def _read_one_by_one(
                     # Without noise of its own a layer has no latent for it.
                     latent = plan.latents[reading + part if layer.variance_at >= 0 else 0]
                     _read_tiles(
-                        plan, work, layer, first_tile, last_tile, s * layer.slice_step, level,
+                        plan, work, layer, first_tile, last_tile, variant_at + s * layer.slice_step, level,
                         latent, chip, x, x_at + p * pulse_step, x_step, squares_at + p * squares_step,
                         work.part, first_line, lines, vectors, input_step, first_input, place,
                     )  # fmt: skip
@@ -160,7 +161,7 @@ def _read_one_by_one(
 
 @njit(inline="always")
 def strip(
-    plan, work, layer, shared, time, chip, x, x_at, x_step, pulse_step, squares_at, squares_step,
+    plan, work, layer, shared, variant, time, chip, x, x_at, x_step, pulse_step, squares_at, squares_step,
     vectors, input_step, first_input, place, clipped,
 ):  # fmt: skip
     """One strip of a layer's column sums, in units of weight.
@@ -171,6 +172,8 @@ def strip(
         As in :mod:`layout`.
     shared : bool
         Whether the layer starts from the sums that all chips share.
+    variant : int
+        Variants whose deviations differ follow each other from 0 on.
     time, chip : int
     x, x_at, x_step, pulse_step : ndarray of float32, int, int, int
         Inputs of the first vector, and the steps to the next vector and to the next pulse.
@@ -182,9 +185,21 @@ def strip(
     """
     reading = layer.readings_at + time * layer.readings
     one = np.float32(1)
-    if shared:
+    variant_at = variant * plan.weights_step
+    first_block = first_input // VECTOR
+    if shared and plan.weights_step > 0:
         for span in range(layer.spans):
-            respond(plan, work, layer, span, first_input // VECTOR, vectors, work.sums, span == 0, clipped)
+            if variant == 0:
+                at = span * VECTORS * layer.lines * VECTOR
+                respond(
+                    plan, work, layer, span, False, first_block, vectors, work.response[at:], True, clipped
+                )
+            level = plan.levels[variant]
+            respond_in_part(plan, work, layer, span, level, first_block, vectors, clipped)
+    elif shared:
+        reads = layer.adc_at >= 0
+        for span in range(layer.spans):
+            respond(plan, work, layer, span, reads, first_block, vectors, work.sums, span == 0, clipped)
         if layer.variance_at >= 0:
             _redraw(
                 plan, work, layer, 0, layer.tiles, 0, one, plan.latents[reading], chip, x_step, squares_at,
@@ -192,13 +207,13 @@ def strip(
             )  # fmt: skip
     elif layer.tiled == 0:
         _read_tiles(
-            plan, work, layer, 0, layer.tiles, 0, one, plan.latents[reading], chip, x, x_at, x_step,
+            plan, work, layer, 0, layer.tiles, variant_at, one, plan.latents[reading], chip, x, x_at, x_step,
             squares_at, work.sums, 0, layer.lines, vectors, input_step, first_input, place,
         )  # fmt: skip
     else:
         _read_one_by_one(
-            plan, work, layer, reading, chip, x, x_at, x_step, pulse_step, squares_at, squares_step,
-            vectors, input_step, first_input, place, clipped,
+            plan, work, layer, variant_at, reading, chip, x, x_at, x_step, pulse_step, squares_at,
+            squares_step, vectors, input_step, first_input, place, clipped,
         )  # fmt: skip
     if layer.references > 0:
         subtract_references(layer, work.sums, vectors)

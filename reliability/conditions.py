@@ -28,11 +28,22 @@ class Place:
 
 @dataclass(frozen=True)
 class Group:
-    """Conditions that share a chip's programming: one description, several times and compensations."""
+    """Conditions that share a chip's programming: one description, several times and variants.
+
+    Attributes
+    ----------
+    chip : Chip
+    times : tuple of float
+    variants : tuple of str
+        Compensations.
+    levels : tuple of float
+        Share of the devices' deviations that each variant has.
+    """
 
     chip: Chip
     times: tuple[float, ...]
     variants: tuple[str, ...]
+    levels: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -104,8 +115,53 @@ def expand(chip: Chip, vary: Mapping[str, Sequence[Any]] | None, time_s: float =
             variants[group].append(variant)
         conditions.append(condition)
         places.append(Place(group, times[group].index(time), variants[group].index(variant)))
-    groups = tuple(Group(c, tuple(t), tuple(v)) for c, t, v in zip(chips, times, variants, strict=True))
-    return Sweep(tuple(vary), tuple(conditions), tuple(places), groups)
+    groups = [
+        Group(c, tuple(t), tuple(v), (1.0,) * len(v)) for c, t, v in zip(chips, times, variants, strict=True)
+    ]
+    return Sweep(tuple(vary), tuple(conditions), tuple(places), tuple(groups))
+
+
+def join_levels(sweep: Sweep) -> Sweep:
+    """The same sweep with conditions that only scale the same deviations in one group.
+
+    The levels of a group are all computed from one chip's devices (:attr:`Device.linear_in`).
+    """
+    families: list[tuple[Any, list[int]]] = []
+    for number, group in enumerate(sweep.groups):
+        family = _family(group)
+        members = next((m for f, m in families if f is not None and f == family), None)
+        if members is None:
+            families.append((family, [number]))
+        else:
+            members.append(number)
+    groups: list[Group] = []
+    moved: dict[int, tuple[int, int]] = {}
+    for _, members in families:
+        scales = [_scale_of(sweep.groups[m].chip) for m in members]
+        whole = sweep.groups[members[scales.index(max(scales))]]
+        if len(members) > 1:
+            levels = tuple(scale / max(scales) for scale in scales)
+            whole = replace(whole, variants=("none",) * len(members), levels=levels)
+        moved |= {member: (len(groups), level) for level, member in enumerate(members)}
+        groups.append(whole)
+    places = [Place(moved[p.group][0], p.time, p.variant + moved[p.group][1]) for p in sweep.places]
+    return replace(sweep, places=tuple(places), groups=tuple(groups))
+
+
+def _scale_of(chip: Chip) -> float:
+    field = chip.device.linear_in
+    return float(getattr(chip.device, field)) if field else 1.0
+
+
+def _family(group: Group) -> Any:
+    """What groups have in common that differ in the scale of their devices' deviations only."""
+    chip, field = group.chip, group.chip.device.linear_in
+    corrected = chip.mapping.slices.fill == "corrected"
+    alone = len(group.times) == 1 and group.variants == ("none",)
+    if field is None or corrected or not alone or any(o.device or o.mapping for o in chip.layers.values()):
+        return None
+    design = replace(chip, device=replace(chip.device, **{field: 0.0}), layers={})
+    return design, tuple(chip.layers.items()), group.times
 
 
 def _values(field: str, values: Sequence[Any]) -> list[Any]:

@@ -141,8 +141,8 @@ class Graph:
         Floats of the workspace's arrays.
     """
 
-    def __init__(self, network: Network, held: dict[str, Held], variants: int) -> None:
-        self.network, self.held, self.variants = network, held, variants
+    def __init__(self, network: Network, held: dict[str, Held], variants: int, apart: bool) -> None:
+        self.network, self.held, self.variants, self.apart = network, held, variants, apart
         self.layer_names = list(held)
         self.operations: list[tuple] = []
         self.buffers: list[tuple] = []
@@ -234,7 +234,8 @@ class Graph:
             other=-1 if other is None else other.buffer,
             target=target.buffer,
             variants=self.variants,
-            shared=int(not source.varies),
+            # Variants with weights of their own have sums of their own.
+            shared=int(not source.varies and not self.apart),
             coefficients_at=self._add_coefficients(scale, shift),
             activation=activation,
             kernel_height=window.kernel[0],

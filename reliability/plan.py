@@ -75,7 +75,9 @@ class Compiled:
         arrays = {}
         for name, size in self.sizes.items():
             arrays[name] = aligned(workers, max(size, 1), _DTYPES.get(name, np.float32))
-        arrays["weights"][:, : self.arrays.weights.size] = self.arrays.weights
+        step = self.arrays.weights_step or self.arrays.weights.size
+        for first in range(0, self.sizes["weights"], step):
+            arrays["weights"][:, first : first + step] = self.arrays.weights[:step]
         shape = (workers, len(self.arrays.layers), len(self.variants))
         arrays["factors"] = np.ones(shape, np.float32)
         arrays["clipped"] = np.zeros((*shape, 2), np.int64)
@@ -95,6 +97,7 @@ def compile_plan(
     supplied: Supplied | None = None,
     ranges: Mapping[str, Ranges] | None = None,
     share: bool = False,
+    levels: Sequence[float] | None = None,
 ) -> Compiled:
     """Lower a description to the arrays that the kernels run on.
 
@@ -119,6 +122,8 @@ def compile_plan(
         Converter ranges (:func:`reliability.calibration.find_ranges`) of every layer with converters.
     share : bool
         Compute a first layer's exact sums once for all chips, and what a chip adds in 8-bit integers.
+    levels : sequence of float, optional
+        Share of the devices' deviations that each variant has (default: all of them).
 
     Raises
     ------
@@ -130,7 +135,10 @@ def compile_plan(
     ranges = ranges or {}
     reference = "global" in variants
     all_times = ((0.0, *times)) if reference else tuple(times)
-    graph = Graph(network, {name: _held(c, ranges.get(name)) for name, c in crossbars.items()}, len(variants))
+    levels = tuple(levels or (1.0,) * len(variants))
+    apart = any(level != 1 for level in levels)
+    held = {name: _held(c, ranges.get(name)) for name, c in crossbars.items()}
+    graph = Graph(network, held, len(variants), apart)
     images = pack_images(x.reshape(len(x), *image_shape(network.input_shape)), graph.input_padding)
     builder = _Builder(chip, all_times, reference, seed, role, dict(supplied or {}))
     for crossbar in crossbars.values():
@@ -172,6 +180,8 @@ def compile_plan(
         scales=flat(graph.scales),
         shifts=flat(graph.shifts),
         weights=flat(builder.weights),
+        weights_step=sum(a.size for a in builder.weights) if apart else 0,
+        levels=np.array(levels, np.float32),
         spans=_records(builder.spans or [dict.fromkeys(layout.SPAN.names or (), 0)], layout.SPAN),
         codes=joined(builder.codes, np.uint8),
         base=flat(builder.base),
@@ -186,7 +196,7 @@ def compile_plan(
     redraws = builder.variance_size > 0
     tiled = any(record["tiled"] for record in builder.layers)
     sizes = {
-        "weights": sum(a.size for a in builder.weights),
+        "weights": sum(a.size for a in builder.weights) * (len(levels) if apart else 1),
         "variance": max(builder.variance_size, BLOCK),
         "state": builder.state_size,
         "arena": graph.size,
@@ -194,6 +204,7 @@ def compile_plan(
         "sums": graph.sums,
         "converted": graph.converted,
         "squares": graph.squares if redraws else 1,
+        "response": builder.response_size if apart else 1,
         "part": graph.sums if tiled else 1,
         "noise": graph.noise if redraws else 1,
         "readout": len(crossbars),
@@ -252,7 +263,7 @@ class _Builder:
         self.used: set[tuple[str, str]] = set()
         self.layers: list[dict[str, Any]] = []
         self.spans: list[dict[str, Any]] = []
-        self.longest_line = 0
+        self.longest_line = self.response_size = 0
         self.codes: list[np.ndarray] = []
         self.base: list[np.ndarray] = []
         self.converters: list[tuple[float, float, float, float]] = []
@@ -285,6 +296,7 @@ class _Builder:
         self.layers[-1] |= {"spans": len(spans), "spans_at": len(self.spans)}
         lines = self.layers[-1]["lines"]
         self.longest_line = max(self.longest_line, self.layers[-1]["rows"])
+        self.response_size = max(self.response_size, len(spans) * VECTORS * lines * VECTOR)
         for span in spans:
             quads = math.ceil(span.rows / 4)
             before = [(4 * s["quads"] * s["lines"], s["lines"]) for s in self.spans]

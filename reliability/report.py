@@ -46,9 +46,10 @@ def describe(study: Study, network: Network, dataset: Dataset, simulation: Simul
     sweep = simulation.sweep
     chips = study.max_chips if study.ci_width is not None else study.chips
     right = simulation.reference.mean()
-    sums = sum(len(g.times) for g in sweep.groups)
+    arrays = sum(len(g.times) * g.chip.mapping.slices.count for g in sweep.groups)
+    sums = sum(len(g.times) * _sums_a_product(g.chip) for g in sweep.groups)
     products = simulation.products_per_input * len(dataset) * chips * sums
-    cells = 2 * simulation.products_per_input * chips * sums
+    cells = 2 * simulation.products_per_input * chips * arrays
     work = 2 * products / (0.8 * _product_rate()) + cells * _SECONDS_A_CELL
     seconds = work / min(simulation.threads, available_cores())
     trials = len(sweep.conditions) * chips
@@ -301,6 +302,12 @@ def _array_lines(chip: Chip) -> list[str]:
         plural = "s" if slices.count > 1 else ""
         lines.append(f"{slices.count} slice{plural} a weight, fill {slices.fill}{each}")
     return lines
+
+
+def _sums_a_product(chip: Chip) -> int:
+    """Slices times pulses, as the chip has them where a layer does not say otherwise."""
+    dac = chip.tile.dac
+    return chip.mapping.slices.count * (1 if dac is None else dac.pulses(signed=False))
 
 
 def _converter(converter: Converter, chip: Chip) -> str:

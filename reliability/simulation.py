@@ -17,7 +17,7 @@ from numba.core import config
 
 from reliability.calibration import Ranges, find_ranges, is_needed
 from reliability.chip import Chip, LayerChip, Tile
-from reliability.conditions import Sweep, expand
+from reliability.conditions import Sweep, expand, join_levels
 from reliability.crossbar import mapped_network
 from reliability.datasets import Dataset, check_labels, from_arrays
 from reliability.devices import ideal as ideal_device
@@ -37,6 +37,8 @@ _IDEAL_TOLERANCE = 1e-5
 # compared with plain NumPy.
 _LONG = 1e10
 _COMPARED = 64
+# Weights of all variants of a chip that a thread keeps (256 MiB).
+_MOST_WEIGHTS = 1 << 26
 # Numba's simplest threading layer must not be entered twice at once.
 _one_at_a_time = threading.Lock()
 
@@ -109,6 +111,8 @@ class Simulation:
         self.labels = np.asarray(self.dataset.y)
         self.metric = as_metric(metric)
         self.sweep: Sweep = expand(chip, vary, time_s)
+        if network.weights * len(self.sweep.conditions) <= _MOST_WEIGHTS:
+            self.sweep = join_levels(self.sweep)
         self.seed = whole("seed", seed, 0, 2**63 - 1)
         self.threads = whole("threads", available_cores() if threads is None else threads, 1, 4096)
         self.latents = latents
@@ -310,6 +314,7 @@ class Simulation:
                 described.chip,
                 times=described.times,
                 variants=described.variants,
+                levels=described.levels,
                 ranges=self.ranges(described.chip),
                 share=self.arithmetic == "int8",
                 **self._options,

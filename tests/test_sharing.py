@@ -10,7 +10,8 @@ from naive import Recorder
 from scipy import stats
 
 import reliability as rl
-from reliability.network import mlp
+from reliability.layers import Conv2d, Flatten, Linear, ReLU
+from reliability.network import Network, Node, mlp
 from reliability.simulation import Simulation
 
 CODES = 127
@@ -193,3 +194,54 @@ def test_accuracies_of_the_same_chips_agree(inputs_of, converters, device):
     interval = stats.t.interval(0.95, len(difference) - 1, difference.mean(), stats.sem(difference))
     assert np.abs(interval).max() <= 0.02
     assert (np.abs(difference) <= 0.2).mean() >= 0.99
+
+
+SCALES = [0.0, 0.02, 0.05, 0.1]
+
+
+@pytest.mark.parametrize("arithmetic", ["int8", "float32"])
+@pytest.mark.parametrize("name", ["gaussian", "offset", "dac", "adc", "offset, both", "slices, pulses"])
+def test_levels_of_one_noise_are_the_chips_of_separate_runs(name, arithmetic):
+    """A sweep of sigma draws its deviations once; each level is what it is by itself."""
+    sliced = rl.Mapping(bias="devices", slices=rl.Slices(2, "max"))
+    tile = rl.Tile(16, 8, rl.DAC(12, 2.0, pulse_bits=6), rl.ADC(14, 4.0))
+    chip = CHIPS.get(name) or rl.Chip(device=rl.devices.gaussian(), mapping=sliced, tile=tile)
+    net = perceptron()
+    data = data_of(net)
+    together, _ = run(net, data, chip, arithmetic, vary={"device.sigma": SCALES}, chips=2)
+    together = together.reshape(2, len(SCALES), *together.shape[1:])
+    for level, sigma in enumerate(SCALES):
+        alone, _ = run(net, data, replace(chip, device=rl.devices.gaussian(sigma=sigma)), arithmetic, chips=2)
+        # A sum at the edge of a code may round the other way.
+        close = 1e-5 if chip.tile.adc is None else 2e-3
+        assert np.abs(together[:, level] - alone).max() <= close * np.abs(alone).max()
+
+
+def test_levels_of_a_convolutional_network():
+    random = np.random.default_rng(0)
+    first = Conv2d(random.normal(size=(6, 2, 3, 3)) / 4, random.normal(size=6), padding=(1, 1, 1, 1))
+    last = Linear(random.normal(size=(4, 6 * 25)) / 12, random.normal(size=4))
+    nodes = [("c", first), ("r", ReLU()), ("flat", Flatten()), ("fc", last)]
+    names = ["input", *(name for name, _ in nodes)]
+    net = Network(tuple(Node(n, layer, (names[i],)) for i, (n, layer) in enumerate(nodes)), (2, 5, 5))
+    data = data_of(net)
+    together, _ = run(net, data, CHIPS["gaussian"], "int8", vary={"device.sigma": SCALES}, chips=2)
+    together = together.reshape(2, len(SCALES), *together.shape[1:])
+    for level, sigma in enumerate(SCALES):
+        alone, _ = run(net, data, rl.Chip(device=rl.devices.gaussian(sigma=sigma)), "int8", chips=2)
+        assert np.abs(together[:, level] - alone).max() <= 1e-5 * np.abs(alone).max()
+
+
+def test_only_what_scales_with_a_field_is_drawn_once():
+    net = perceptron()
+    data = data_of(net)
+
+    def groups(device, **others):
+        vary = {"device.sigma": SCALES, **others}
+        return len(Simulation(net, data, rl.Chip(device=device), vary).sweep.groups)
+
+    assert groups(rl.devices.gaussian()) == 1
+    assert groups(rl.devices.gaussian(), **{"tile.rows": [16, 32]}) == 2
+    assert groups(rl.devices.gaussian(clamp=True)) == len(SCALES)
+    assert groups(rl.devices.gaussian(read_sigma=0.1)) == len(SCALES)
+    assert groups(rl.devices.gaussian(), compensation=["none", "global"]) == len(SCALES)

@@ -98,6 +98,11 @@ class Device(ABC):
             slower parts are frozen during it, faster ones redrawn at every read. None freezes all.
         """
 
+    @property
+    def linear_in(self) -> str | None:
+        """Field that scales all deviations from the targets and changes nothing else, if there is one."""
+        return None
+
     def redraws(self, observation_s: float | None) -> bool:
         """Whether single reads redraw part of the conductance."""
         return False

@@ -74,6 +74,11 @@ class Gaussian(Device):
         """Variance of one read (uS**2)."""
         return ((self.read_sigma * self.g_max_us) ** 2,)
 
+    @property
+    def linear_in(self) -> str | None:
+        """``sigma``, where nothing is clamped or redrawn."""
+        return None if self.clamp or self.read_sigma > 0 else "sigma"
+
     def redraws(self, observation_s: float | None) -> bool:
         """Whether single reads redraw part of the conductance."""
         return self.read_sigma > 0
