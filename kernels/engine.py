@@ -34,11 +34,11 @@ def _run_chip(plan, work, chip, ranks, checksums, clipped, shared, logits):
         for index in range(len(plan.layers)):
             if plan.layers[index].analog == 0:
                 continue
-            share = plan.layers[index].spans > 0 and not is_reference
+            share = plan.rounds and plan.layers[index].spans > 0 and not is_reference
             total = realise(plan, work, index, time, time == 0, plan.reference, share, chip)
             if share and work.shared[index] == 0:
                 realise(plan, work, index, time, time == 0, False, False, chip)
-            if plan.weights_step > 0 and work.shared[index] == 0:
+            if plan.weights_step > 0 and plan.layers[index].spans == 0:
                 scale_deviations(plan, work, plan.layers[index])
             if is_reference:
                 work.readout[index] = total

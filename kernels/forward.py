@@ -80,7 +80,8 @@ def _layered(plan, work, op, time, chip, first_block, blocks):
             shift = -op.top * source.row_step - op.left * pixel
             strip(
                 plan, work, layer, shared, sources, time, chip,
-                x, x_at + shift, source.block_step, pulse_step, squares_at + shift, squares_step, blocks, VECTOR, first_block * VECTOR, 0, clipped,
+                x, x_at + shift, source.block_step, pulse_step, squares_at + shift, squares_step,
+                blocks, VECTOR, first_block * VECTOR, 0, clipped,
             )  # fmt: skip
             for block in range(blocks):
                 for variant in range(op.variants if op.shared else 1):

@@ -167,6 +167,7 @@ Plan = namedtuple(
         "shifts",  # float32: digital offsets
         "weights",  # float32: digital weights, as every worker's weights start
         "weights_step",  # from one variant's weights to the next; 0: all variants have the same
+        "rounds",  # whether deviations from shared sums are rounded to 8 bits
         "levels",  # float32, one a variant: share of the devices' deviations that it has
         "converters",  # CONVERTER
         "spans",  # SPAN

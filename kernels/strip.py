@@ -159,6 +159,29 @@ def _read_one_by_one(
         first_tile = last_tile
 
 
+@compiled()
+def _read_spans(plan, work, layer, shared, x, x_at, x_step, vectors, first_block, clipped):
+    """Sums of every span with all of the deviations, to ``work.response``; arguments as :func:`strip`."""
+    first_tile = 0
+    for span in range(layer.spans):
+        at = span * VECTORS * layer.lines * VECTOR
+        last_tile = first_tile + 1
+        # Without converters one span holds all tiles.
+        while last_tile < layer.tiles and (
+            layer.adc_at < 0 or plan.tiles[layer.tiles_at + last_tile].resumes
+        ):
+            last_tile += 1
+        if shared:
+            sums = work.response[at:]
+            respond(plan, work, layer, span, False, first_block, vectors, sums, True, clipped)
+        else:
+            multiply(
+                layer, plan.tiles, first_tile, last_tile, plan.offsets, plan.runs, layer.lines, work.weights,
+                layer.weights_at, x, x_at, x_step, work.response, at, vectors,
+            )  # fmt: skip
+        first_tile = last_tile
+
+
 @njit(inline="always")
 def strip(
     plan, work, layer, shared, variant, time, chip, x, x_at, x_step, pulse_step, squares_at, squares_step,
@@ -187,15 +210,11 @@ def strip(
     one = np.float32(1)
     variant_at = variant * plan.weights_step
     first_block = first_input // VECTOR
-    if shared and plan.weights_step > 0:
+    if plan.weights_step > 0 and layer.spans > 0:
+        if variant == 0:
+            _read_spans(plan, work, layer, shared, x, x_at, x_step, vectors, first_block, clipped)
         for span in range(layer.spans):
-            if variant == 0:
-                at = span * VECTORS * layer.lines * VECTOR
-                respond(
-                    plan, work, layer, span, False, first_block, vectors, work.response[at:], True, clipped
-                )
-            level = plan.levels[variant]
-            respond_in_part(plan, work, layer, span, level, first_block, vectors, clipped)
+            respond_in_part(plan, work, layer, span, plan.levels[variant], first_block, vectors, clipped)
     elif shared:
         reads = layer.adc_at >= 0
         for span in range(layer.spans):

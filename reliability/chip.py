@@ -148,7 +148,7 @@ class Tile:
 class Slices:
     """Several arrays that hold one weight: ``w = sum of significance[s] * slice[s]``, added up digitally.
 
-    Le Gallo et al. 2022, Neuromorph. Comput. Eng. 2:024003, compare the fills.
+    Le Gallo et al. 2022, Neuromorph. Comput. Eng. 2:014009, compare the fills.
 
     Parameters
     ----------

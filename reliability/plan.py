@@ -143,7 +143,8 @@ def compile_plan(
     builder = _Builder(chip, all_times, reference, seed, role, dict(supplied or {}))
     for crossbar in crossbars.values():
         builder.add_layer(crossbar, graph, ranges.get(crossbar.name))
-        if share and crossbar.settings.analog:
+        # Levels of one noise share these sums also where their deviations are not rounded.
+        if (share or apart) and crossbar.settings.analog:
             own = ranges.get(crossbar.name)
             builder.add_spans(spans_of(crossbar, network, x, own, chip.frozen_below_s))
     builder.check_supplied()
@@ -181,6 +182,7 @@ def compile_plan(
         shifts=flat(graph.shifts),
         weights=flat(builder.weights),
         weights_step=sum(a.size for a in builder.weights) if apart else 0,
+        rounds=share,
         levels=np.array(levels, np.float32),
         spans=_records(builder.spans or [dict.fromkeys(layout.SPAN.names or (), 0)], layout.SPAN),
         codes=joined(builder.codes, np.uint8),
