@@ -121,7 +121,11 @@ class Study:
             value: Any = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             value = text.strip()
-        new: Study = put(self, path.strip(), value)
+        path = path.strip()
+        varied = path.removeprefix("chip.")
+        if varied in self.vary:
+            raise UserError(f"--set {path}: this study varies {varied}; set its values, vary.{varied}=[...]")
+        new: Study = put(self, path, value)
         return new
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import reliability as rl
 from reliability import plots
-from reliability.report import _span, summary_text, time_in_words
+from reliability.report import _span, clipping_text, describe, summary_text, time_in_words
 
 
 @pytest.mark.parametrize(
@@ -99,3 +99,32 @@ def test_the_summary_fits_a_hundred_columns_whatever_it_holds(trials):
     assert max(map(len, text.splitlines())) <= 100
     assert "1 year" in text
     assert "yield" in text
+
+
+def converters_of(layer: str, dac: float, adc: float, **ranges) -> dict:
+    ranges = {"dac_range": 1.0, "adc_range": [2.0]} | ranges
+    return {"layer": layer, "dac_clipped": dac, "adc_clipped": adc, **ranges}
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([converters_of("fc1", 0.0, 0.0)], "no input; no column sum."),
+        (
+            [converters_of("fc1", 0.02, 0.0), converters_of("fc2", 0.001, 0.0005)],
+            "2 % of the inputs (fc1); 0.05 % of the column sums (fc2).",
+        ),
+        ([converters_of("fc1", 0.0, 0.01, dac_range=None)], "with most: 1 % of the column sums (fc1)."),
+    ],
+)
+def test_clipping_in_words(rows, told):
+    assert told in " ".join(clipping_text(rows).split())
+
+
+def test_the_description_tells_converters_and_mapping():
+    study = rl.load_study("converter_bits")[1].set("chip.mapping.scheme='offset'")
+    study = study.set("chip.mapping.slices.count=3")
+    network, dataset = study.load()
+    told = " ".join(describe(study, network, dataset, study.simulation(network, dataset)).split())
+    for words in ("DAC of 8 bits", "mapping offset", "3 slices a weight"):
+        assert words in told, told[:1500]

@@ -173,6 +173,7 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[str], str]]:
     assert main(["drift_vs_time", *QUICK, "--out", str(other), "--quiet"]) == 0
     (folder / "full").mkdir()
     (folder / "full" / "thesis.tex").write_text("precious")
+    np.savez(folder / "test-only.npz", x=np.zeros((4, 8, 8)), y=np.zeros(4, int))
     drift = "drift_vs_time"
     return {
         "unknown study": (["drift_vs_tim"], "no study 'drift_vs_tim'"),
@@ -207,6 +208,20 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[str], str]]:
         "missing layer": ([drift, "--set", "chip.layers.conv1.analog=false"], "'conv1'.* names no layer"),
         "target out of range": ([drift, "--target", "97"], "target = 97"),
         "both chips and width": ([drift, "--set", "ci_width=2"], "ci_width"),
+        "field that is varied": (
+            ["converter_bits", "--set", "chip.tile.adc.bits=6"],
+            r"this study varies tile.adc.bits; set its values, vary.tile.adc.bits=",
+        ),
+        "converter without bits": (["converter_bits", "--set", "chip.tile.dac.bits=0"], "dac.bits = 0"),
+        "no training inputs": (
+            ["converter_bits", "--dataset", f"npz:{folder / 'test-only.npz'}", "--network", "digits-mlp"],
+            "must hold arrays x_train and y_train",
+        ),
+        "too few training inputs": (
+            ["converter_bits", "--set", "chip.calibration_inputs=5000"],
+            "calibration_inputs = 5000, but there are only 1347",
+        ),
+        "unknown arithmetic": ([drift, "--set", "arithmetic=int4"], "arithmetic = 'int4' must be"),
         "no threads": ([drift, "--threads", "0"], "threads"),
     }
 
