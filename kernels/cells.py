@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from .cache import compiled
-from .intrinsics import fma32, prefer_wide_vectors
+from .intrinsics import prefer_wide_vectors
 from .latent import BLOCK, NORMAL, fill_normals, fill_uniforms
 from .law import call_conductance, call_program
 from .layout import PAIR
-from .response import ROUNDING, deviate, round_line
+from .response import ROUNDING, deviate, go_part_way, round_line
 
 _F = np.float32
 _LANES = 64
@@ -50,6 +51,13 @@ def _targets_of_copy(signed, devices, copy, out):
     sign = _F(1) if copy == 0 else _F(-1)
     for i in range(BLOCK):
         out[i] = max(sign * signed[i], _F(0))
+
+
+@njit(inline="always")
+def _state_of(work, layer, s, block, device):
+    """What programming left in one device of each of a block's weights, in slice ``s``."""
+    first = layer.state_at + (s * layer.blocks + block) * layer.state_step + device * layer.states * BLOCK
+    return work.state[first : first + layer.states * BLOCK]
 
 
 @compiled()
@@ -169,9 +177,7 @@ def realise(plan, work, index, time, program, readout, share, chip):
             signed = corrected if layer.corrected and s > 0 else plan.targets[first : first + BLOCK]
             for device in range(devices):
                 copy = s * devices + device
-                first = layer.state_at + (s * layer.blocks + block) * layer.state_step
-                first += device * layer.states * BLOCK
-                state = work.state[first : first + layer.states * BLOCK]
+                state = _state_of(work, layer, s, block, device)
                 here = slice(device * BLOCK, (device + 1) * BLOCK)
                 if program:
                     _targets_of_copy(signed, devices, device, target)
@@ -187,9 +193,7 @@ def realise(plan, work, index, time, program, readout, share, chip):
                 _correct(left, g, devices, factor, layer.g_max, following, corrected)
             for device in range(devices):
                 copy = s * devices + device
-                first = layer.state_at + (s * layer.blocks + block) * layer.state_step
-                first += device * layer.states * BLOCK
-                state = work.state[first : first + layer.states * BLOCK]
+                state = _state_of(work, layer, s, block, device)
                 here = slice(device * BLOCK, (device + 1) * BLOCK)
                 for j in range(layer.time_latents):
                     latent = plan.latents[latents_of_time + j]
@@ -230,13 +234,6 @@ def realise(plan, work, index, time, program, readout, share, chip):
 
 
 @compiled()
-def _scale(w, exact, level, out):
-    prefer_wide_vectors()
-    for i in range(w.size):
-        out[i] = fma32(level, w[i] - exact[i], exact[i])
-
-
-@compiled()
 def scale_deviations(plan, work, layer):
     """Weights of every variant, from those of the one whose deviations are whole."""
     size = layer.slices * layer.slice_step
@@ -245,4 +242,4 @@ def scale_deviations(plan, work, layer):
     # The first variant's weights take the place of those that all are made from, last.
     for variant in range(len(plan.levels) - 1, -1, -1):
         at = layer.weights_at + variant * plan.weights_step
-        _scale(w, exact, plan.levels[variant], work.weights[at : at + size])
+        go_part_way(exact, w, plan.levels[variant], work.weights[at : at + size])

@@ -164,7 +164,8 @@ def respond(plan, work, layer, number, reads, first_block, vectors, c, begins, c
 
 
 @compiled()
-def _mix(base, whole, level, out):
+def go_part_way(base, whole, level, out):
+    """From ``base``, the share ``level`` of the way to ``whole``."""
     prefer_wide_vectors()
     for i in range(out.size):
         out[i] = fma32(level, whole[i] - base[i], base[i])
@@ -186,10 +187,10 @@ def respond_in_part(plan, work, layer, number, level, first_block, vectors, clip
         sums = work.sums[v * size : (v + 1) * size]
         if layer.adc_at < 0:
             # Without converters there is one span.
-            _mix(base, whole, level, sums)
+            go_part_way(base, whole, level, sums)
             continue
         part = work.part[:size]
-        _mix(base, whole, level, part)
+        go_part_way(base, whole, level, part)
         inputs = plan.count - (first_block + v) * VECTOR
         read(
             part, sums, layer.lines, 0, layer.lines, 1, _F(1), plan.converters[layer.adc_at], number == 0,
