@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from llvmlite import ir
 from numba import types
-from numba.core import typing
 from numba.extending import intrinsic
 
 from .cache import compiled
+from .pointer import address_of, caller
 
 _BLOCK_OF = types.float32[::1]
 _PROGRAM = types.void(_BLOCK_OF, _BLOCK_OF, _BLOCK_OF, _BLOCK_OF)
@@ -51,30 +50,18 @@ def conductance_kernel(function: Callable) -> Callable:
     return function
 
 
-def address_of(kernel: Callable) -> int:
+def law_address(kernel: Callable) -> int:
     """Address of a compiled law kernel; compiles it, or loads it from the cache, first."""
-    kernel.compile(kernel.law_signature)
-    compiled = kernel.overloads[kernel.law_signature.args]
-    return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
-
-
-def _caller(signature: typing.Signature):
-    def codegen(context, builder, call_signature, args):
-        function_type = context.call_conv.get_function_type(signature.return_type, signature.args)
-        pointer = builder.inttoptr(args[0], ir.PointerType(function_type))
-        context.call_conv.call_function(builder, pointer, signature.return_type, signature.args, args[1:])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, *signature.args), codegen
+    return address_of(kernel, kernel.law_signature)
 
 
 @intrinsic
 def call_program(typingctx, address, target, latents, state, parameters):
     """Call the program kernel at ``address``."""
-    return _caller(_PROGRAM)
+    return caller(_PROGRAM)
 
 
 @intrinsic
 def call_conductance(typingctx, address, state, latents, g, variance, parameters):
     """Call the conductance kernel at ``address``."""
-    return _caller(_CONDUCTANCE)
+    return caller(_CONDUCTANCE)

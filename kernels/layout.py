@@ -178,6 +178,7 @@ Plan = namedtuple(
         "supplied",  # float32: latents given by the caller, from chip 0 on
         "times",  # int; with a reference, time 0 is the reference read and not evaluated
         "reference",  # whether the first time is the reference read of the compensation
+        "multiply",  # address of the product
         "compensated",  # int64, one a variant: whether its outputs are rescaled
     ],
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from numba import njit
+from numba import from_dtype, njit, types
+from numba.extending import intrinsic
 
 from .cache import compiled
+from .layout import LAYER, TILE
+from .pointer import caller
 from .simd import ADD, OUTPUTS, RESUME, START, VECTOR, VECTORS, make_product
 
 _full_3, _full_2, _full_1 = (make_product(OUTPUTS, v) for v in (3, 2, 1))
@@ -99,3 +102,20 @@ def multiply(
                     own,
                     min(VECTORS, vectors - first),
                 )
+
+
+_FLOATS, _INTS, _INT = types.float32[::1], types.int64[::1], types.int64
+MULTIPLY = types.void(
+    from_dtype(LAYER), types.Array(from_dtype(TILE), 1, "C"), _INT, _INT, _INTS, _INTS, _INT,
+    _FLOATS, _INT, _FLOATS, _INT, _INT, _FLOATS, _INT, _INT,
+)  # fmt: skip
+"""Signature of :func:`multiply`."""
+
+
+@intrinsic
+def call_multiply(
+    typingctx, address, layer, tiles, first_tile, last_tile, offsets, runs, lines, w, w_at, x, x_at, x_step,
+    c, c_at, vectors,
+):  # fmt: skip
+    """Call :func:`multiply` at ``address``."""
+    return caller(MULTIPLY)

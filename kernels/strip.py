@@ -13,7 +13,7 @@ from .cache import compiled
 from .convert import accumulate, read, subtract_references
 from .intrinsics import prefer_wide_vectors
 from .latent import fill_readings
-from .product import multiply
+from .product import call_multiply
 from .response import respond, respond_in_part
 from .simd import VECTOR, VECTORS
 
@@ -61,9 +61,9 @@ def _redraw(
     variance = work.noise[: vectors * size]
     z = work.noise[vectors * size : vectors * size + 4 * VECTOR]
     at = layer.variance_at + slice_at + first_line * layer.rows
-    multiply(
-        layer, plan.tiles, first_tile, last_tile, plan.offsets, plan.runs, lines, work.variance, at,
-        work.squares, squares_at, x_step, variance, 0, vectors,
+    call_multiply(
+        plan.multiply, layer, plan.tiles, first_tile, last_tile, plan.offsets, plan.runs, lines,
+        work.variance, at, work.squares, squares_at, x_step, variance, 0, vectors,
     )  # fmt: skip
     if layer.bias_row and last_tile == layer.tiles and level > 0:
         _add_bias_row(layer, work.variance, at, variance, lines, vectors, level * level)
@@ -97,9 +97,9 @@ def _read_tiles(
     of one group.
     """
     at = layer.weights_at + slice_at + first_line * layer.rows
-    multiply(
-        layer, plan.tiles, first_tile, last_tile, plan.offsets, plan.runs, lines, work.weights, at,
-        x, x_at, x_step, c, 0, vectors,
+    call_multiply(
+        plan.multiply, layer, plan.tiles, first_tile, last_tile, plan.offsets, plan.runs, lines,
+        work.weights, at, x, x_at, x_step, c, 0, vectors,
     )  # fmt: skip
     if layer.bias_row and last_tile == layer.tiles and level > 0:
         _add_bias_row(layer, work.weights, at, c, lines, vectors, level)
@@ -175,9 +175,9 @@ def _read_spans(plan, work, layer, shared, x, x_at, x_step, vectors, first_block
             sums = work.response[at:]
             respond(plan, work, layer, span, False, first_block, vectors, sums, True, clipped)
         else:
-            multiply(
-                layer, plan.tiles, first_tile, last_tile, plan.offsets, plan.runs, layer.lines, work.weights,
-                layer.weights_at, x, x_at, x_step, work.response, at, vectors,
+            call_multiply(
+                plan.multiply, layer, plan.tiles, first_tile, last_tile, plan.offsets, plan.runs,
+                layer.lines, work.weights, layer.weights_at, x, x_at, x_step, work.response, at, vectors,
             )  # fmt: skip
         first_tile = last_tile
 

@@ -22,7 +22,9 @@ from reliability.devices.device import NORMAL as NORMAL_KIND
 from reliability.errors import UserError
 from reliability.kernels import layout
 from reliability.kernels.latent import BLOCK, NORMAL, UNIFORM
-from reliability.kernels.law import address_of
+from reliability.kernels.law import law_address
+from reliability.kernels.pointer import address_of
+from reliability.kernels.product import MULTIPLY, multiply
 from reliability.kernels.simd import VECTOR, VECTORS
 from reliability.latents import Role, Supplied, key
 from reliability.lowering import Graph, Held, image_shape
@@ -193,6 +195,7 @@ def compile_plan(
         supplied=flat(builder.supplied),
         times=len(all_times),
         reference=reference,
+        multiply=address_of(multiply, MULTIPLY),
         compensated=np.array([variant == "global" for variant in variants], np.int64),
     )
     redraws = builder.variance_size > 0
@@ -354,8 +357,8 @@ class _Builder:
             append(self.targets, padded(target * device.g_max_us, blocks))
         record["scale"] = mapped.weight_scale / device.g_max_us
         record["g_max"] = device.g_max_us
-        record["program"] = address_of(device.program)
-        record["conductance"] = address_of(device.conductance)
+        record["program"] = law_address(device.program)
+        record["conductance"] = law_address(device.conductance)
         record["states"] = device.states
         record["state_at"] = self.state_size
         # A chip seen at one time only needs no memory of its devices beyond the block at hand.
