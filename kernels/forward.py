@@ -75,22 +75,12 @@ def _layered(plan, work, op, time, chip, first_block, blocks):
             for p in range(layer.pulses):
                 first = x_at - source.border + p * pulse_step
                 square(x, first, squares_step, work.squares, p * squares_step)
-        if target.height * target.width == 1:
-            # Neighbouring blocks of inputs fill the vectors.
-            shift = -op.top * source.row_step - op.left * pixel
-            strip(
-                plan, work, layer, shared, sources, time, chip,
-                x, x_at + shift, source.block_step, pulse_step, squares_at + shift, squares_step,
-                blocks, VECTOR, first_block * VECTOR, 0, clipped,
-            )  # fmt: skip
-            for block in range(blocks):
-                for variant in range(op.variants if op.shared else 1):
-                    v = variant if op.shared else sources
-                    _end(plan, work, op, v, block, first_block, 0, 0, block, 1)
-            continue
-        # So many places at a time that their sums stay in the first cache.
+        # Neighbouring blocks of inputs fill the vectors of a layer with one place; of others neighbouring
+        # places do, so many at a time that their sums stay in the first cache.
+        dense = target.height * target.width == 1
         step = max(_CACHED_SUMS // (layer.lines * VECTORS), 1) * VECTORS
-        for block in range(blocks):
+        vector_step = source.block_step if dense else x_step
+        for block in range(1 if dense else blocks):
             first = block * source.block_step
             for row in range(target.height):
                 for place in range(0, target.width, step):
@@ -98,13 +88,15 @@ def _layered(plan, work, op, time, chip, first_block, blocks):
                     shift += place * x_step
                     places = min(step, target.width - place)
                     strip(
-                        plan, work, layer, shared, sources, time, chip, x, x_at + shift, x_step, pulse_step,
-                        squares_at + shift, squares_step, places,
-                        0, (first_block + block) * VECTOR, row * target.width + place, clipped,
+                        plan, work, layer, shared, sources, time, chip, x, x_at + shift, vector_step,
+                        pulse_step, squares_at + shift, squares_step, blocks if dense else places,
+                        VECTOR if dense else 0, (first_block + block) * VECTOR, row * target.width + place,
+                        clipped,
                     )  # fmt: skip
-                    for variant in range(op.variants if op.shared else 1):
-                        v = variant if op.shared else sources
-                        _end(plan, work, op, v, block, first_block, row, place, 0, places)
+                    for end in range(blocks if dense else 1):
+                        for variant in range(op.variants if op.shared else 1):
+                            v = variant if op.shared else sources
+                            _end(plan, work, op, v, block + end, first_block, row, place, end, places)
 
 
 @compiled()
