@@ -74,7 +74,7 @@ def run_study(
     trials = store.finished() if resume else None
     if trials is None:
         if not quiet and not is_cached(run_chips):
-            print("compiling the kernels, once for this machine; about half a minute", file=sys.stderr)
+            print("compiling the kernels, once for this machine; about 45 seconds", file=sys.stderr)
         with _Bar(quiet) as bar:
             trials = run(
                 simulation,
