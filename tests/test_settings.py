@@ -40,7 +40,7 @@ def test_any_field_of_a_study_can_be_set(study, assignment, read):
         ("chip.device.speed=1", "chip.device.speed is not a field; fields of chip.device are g_max_us"),
         ("chips.more=1", "chips holds a plain value"),
         ("colour=red", "colour is not a field; fields of this are question, network"),
-        ("chip.compensation=some", "chip.compensation = 'some' must be 'none' or 'global'"),
+        ("chip.read_noise=some", "chip.read_noise = 'some' must be 'frozen' or 'split'"),
         ("chip.read_noise=3", "chip.read_noise = 3 must be 'frozen' or 'split'"),
         ("chip.tile.rows=0", "tile.rows = 0 must be a whole number from 1"),
         ("chip.device.t0_s=-1", "device.t0_s = -1.0 of law 'pcm' must be above 0 seconds"),
