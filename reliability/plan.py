@@ -27,6 +27,7 @@ from reliability.kernels.pointer import address_of
 from reliability.kernels.product import MULTIPLY, multiply
 from reliability.kernels.simd import VECTOR, VECTORS
 from reliability.latents import Role, Supplied, key
+from reliability.layers import Linear
 from reliability.lowering import Graph, Held, image_shape
 from reliability.network import Network
 from reliability.packing import aligned, append, convert_images, flat, joined, pack_images, padded
@@ -143,12 +144,13 @@ def compile_plan(
     graph = Graph(network, held, len(variants), apart)
     images = pack_images(x.reshape(len(x), *image_shape(network.input_shape)), graph.input_padding)
     builder = _Builder(chip, all_times, reference, seed, role, dict(supplied or {}))
+    dense = {node.name for node in network.weighted if isinstance(node.layer, Linear)}
     for crossbar in crossbars.values():
         builder.add_layer(crossbar, graph, ranges.get(crossbar.name))
         # Levels of one noise share these sums also where their deviations are not rounded.
-        if (share or apart) and crossbar.settings.analog:
+        if (share or apart) and crossbar.settings.analog and crossbar.name in dense & graph.on_inputs:
             own = ranges.get(crossbar.name)
-            builder.add_spans(spans_of(crossbar, network, x, own, chip.frozen_below_s))
+            builder.add_spans(spans_of(crossbar, x, own, chip.frozen_below_s))
     builder.check_supplied()
     inputs, inputs_clipped = [images], np.zeros(len(crossbars), np.int64)
     for i, name in enumerate(crossbars):

@@ -13,8 +13,6 @@ import numpy as np
 from reliability.calibration import Ranges, pulses_of
 from reliability.crossbar import Crossbar
 from reliability.kernels.simd import VECTOR
-from reliability.layers import Linear
-from reliability.network import INPUT, Network
 
 _LARGEST = 1 << 26
 """Shared sums that are kept, at most (256 MiB)."""
@@ -50,18 +48,13 @@ class Span:
 
 
 def spans_of(
-    crossbar: Crossbar,
-    network: Network,
-    x: np.ndarray,
-    ranges: Ranges | None,
-    observation_s: float | None = None,
+    crossbar: Crossbar, x: np.ndarray, ranges: Ranges | None, observation_s: float | None = None
 ) -> list[Span]:
-    """Spans of a layer; none where its sums cannot be shared.
+    """Spans of a fully connected layer that reads the network's inputs; none where it cannot share its sums.
 
     Parameters
     ----------
     crossbar : Crossbar
-    network : Network
     x : ndarray of float32, shape (N, *input_shape)
         Prepared inputs.
     ranges : Ranges, optional
@@ -80,8 +73,6 @@ def spans_of(
     apart = crossbar.is_tiled and device.redraws(observation_s)
     if not fits or apart or crossbar.bias_row or len(mapped.significance) > 1:
         return []
-    if not _reads_inputs(crossbar, network):
-        return []
     pulses = list(pulses_of(crossbar, x, ranges or Ranges(True)))
     if len(pulses) > 1:
         return []
@@ -96,18 +87,6 @@ def spans_of(
         base = driven[:, here].astype(np.float64) @ weights[:, here].T
         made.append(Span(first, here.stop - first, zero, step, _pack_codes(codes[:, here]), _pack_sums(base)))
     return made
-
-
-def _reads_inputs(crossbar: Crossbar, network: Network) -> bool:
-    """Whether a fully connected layer reads the network's own inputs, flattened or not."""
-    nodes = {node.name: node for node in network.nodes}
-    node = nodes[crossbar.name]
-    if not isinstance(node.layer, Linear):
-        return False
-    source = node.inputs[0]
-    while source in nodes and nodes[source].layer.kind == "flatten":
-        source = nodes[source].inputs[0]
-    return source == INPUT
 
 
 def _codes(crossbar: Crossbar, driven: np.ndarray, ranges: Ranges | None) -> tuple[np.ndarray, int, float]:

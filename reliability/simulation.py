@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numba
@@ -208,8 +209,10 @@ class Simulation:
         """One row a condition and layer with converters: their ranges, and the share that they clipped."""
         rows = []
         for condition, place in zip(self.sweep.conditions, self.sweep.places, strict=True):
-            plan = self._compiled(place.group)
             ranges = self.ranges(self.sweep.groups[place.group].chip)
+            if not ranges:
+                continue
+            plan = self._compiled(place.group)
             clipped = joined[place.group].clipped[:, place.time, place.variant].mean(axis=0)
             shares = clipped / np.maximum(plan.conversions, 1)
             for i, name in enumerate(plan.layers):
@@ -292,6 +295,12 @@ class Simulation:
         found = find_ranges(self.network, chip, x, negative=bool((self.inputs < 0).any()))
         self._ranges.append((design, found))
         return found
+
+    @cached_property
+    def _converts(self) -> tuple[bool, bool]:
+        """Whether any chip of the sweep has DACs, and ADCs."""
+        found = [own for group in self.sweep.groups for own in self.ranges(group.chip).values()]
+        return any(own.inputs is not None for own in found), any(own.sums for own in found)
 
     @property
     def converter_ranges(self) -> list[dict[str, Any]]:
@@ -387,7 +396,7 @@ class Simulation:
         else:
             columns["accuracy"] = scores
         for i, name in enumerate(("dac_clipped", "adc_clipped")):
-            if any(self._compiled(g).conversions[:, i].any() for g in range(len(self.sweep.groups))):
+            if self._converts[i]:
                 conversions = self._compiled(group).conversions[:, i].sum()
                 columns[name] = block.clipped[here].sum(axis=1)[:, i] / max(conversions, 1)
         columns["first_layer"] = np.where(block.shared[:, here[1]] > 0, "int8", "float32")
