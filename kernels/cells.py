@@ -41,8 +41,8 @@ def draw(out, start, latent, supplied, chip, copy, block, blocks):
 
 
 @compiled()
-def _targets_of_copy(signed, devices, copy, out):
-    """Targets of one device of each weight: of a pair, the positive or the negative part."""
+def _targets_of_copy(signed, devices, copy, g_min, out):
+    """Targets of one device of each weight: of a pair, the positive or the negative part above ``g_min``."""
     prefer_wide_vectors()
     if devices == 1:
         for i in range(BLOCK):
@@ -50,7 +50,7 @@ def _targets_of_copy(signed, devices, copy, out):
         return
     sign = _F(1) if copy == 0 else _F(-1)
     for i in range(BLOCK):
-        out[i] = max(sign * signed[i], _F(0))
+        out[i] = max(sign * signed[i], _F(0)) + g_min
 
 
 @njit(inline="always")
@@ -84,18 +84,19 @@ def _variance_of_slice(v, devices, scale, out):
 
 
 @compiled()
-def _correct(left, g, devices, factor, largest, following, signed):
+def _correct(left, g, devices, factor, g_min, largest, following, signed):
     """Take off what a slice really holds, and put what is left on the next one as far as it can hold it.
 
     ``left`` holds, in uS, what the slices still owe; ``factor`` and ``following`` are the significances of
-    the slice and of the next one. Zero of a single device is the middle of its range.
+    the slice and of the next one, ``largest`` the range of a device above ``g_min``. Zero of a single device
+    is the middle of its range.
     """
     prefer_wide_vectors()
     for i in range(BLOCK):
-        held = g[i] - g[BLOCK + i] if devices == 2 else _F(2) * g[i] - largest
+        held = g[i] - g[BLOCK + i] if devices == 2 else _F(2) * (g[i] - g_min) - largest
         left[i] -= factor * held
         wanted = min(max(left[i] / following, -largest), largest)
-        signed[i] = wanted if devices == 2 else _F(0.5) * (wanted + largest)
+        signed[i] = wanted if devices == 2 else _F(0.5) * (wanted + largest) + g_min
 
 
 @compiled(allocates=True)
@@ -180,7 +181,7 @@ def realise(plan, work, index, time, program, readout, share, chip):
                 state = _state_of(work, layer, s, block, device)
                 here = slice(device * BLOCK, (device + 1) * BLOCK)
                 if program:
-                    _targets_of_copy(signed, devices, device, target)
+                    _targets_of_copy(signed, devices, device, layer.g_min, target)
                     for j in range(layer.program_latents):
                         latent = plan.latents[layer.program_latents_at + j]
                         draw(z, j * BLOCK, latent, plan.supplied, chip, copy, block, layer.blocks)
@@ -190,7 +191,7 @@ def realise(plan, work, index, time, program, readout, share, chip):
                         call_conductance(layer.conductance, state, z, g[here], v[here], verify_parameters)
             if program and layer.corrected and s + 1 < layer.slices:
                 following = plan.parameters[layer.significance_at + s + 1]
-                _correct(left, g, devices, factor, layer.g_max, following, corrected)
+                _correct(left, g, devices, factor, layer.g_min, layer.g_range, following, corrected)
             for device in range(devices):
                 copy = s * devices + device
                 state = _state_of(work, layer, s, block, device)

@@ -45,7 +45,8 @@ LAYER = np.dtype(
         ("spans", np.int64),  # spans of rows whose exact sums all chips share; 0: none
         ("spans_at", np.int64),
         ("scale", np.float32),  # weight per uS
-        ("g_max", np.float32),  # largest target, uS
+        ("g_min", np.float32),  # smallest target of a device, uS
+        ("g_range", np.float32),  # from the smallest to the largest, uS
         ("program", np.int64),  # addresses of the law's kernels
         ("conductance", np.int64),
         ("states", np.int64),  # floats that a device keeps from its programming

@@ -13,23 +13,11 @@ from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
+from reliability.checks import check, is_number, is_whole
 from reliability.devices.device import Device
 from reliability.devices.ideal import Ideal
 from reliability.devices.pcm import PCM
 from reliability.errors import UserError
-
-
-def _check(holds: bool, path: str, value: object, allowed: str) -> None:
-    if not holds:
-        raise UserError(f"{path} = {value!r} must be {allowed}")
-
-
-def _is_whole(value: object, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
-def _is_number(value: object, low: float, high: float) -> bool:
-    return isinstance(value, float | int) and not isinstance(value, bool) and low <= value <= high
 
 
 @dataclass(frozen=True)
@@ -56,11 +44,11 @@ class Converter(ABC):
     _place: ClassVar[str]
 
     def __post_init__(self) -> None:
-        _check(_is_whole(self.bits, 2, 20), f"{self._place}.bits", self.bits, "a whole number from 2 to 20")
-        good = self.range == "calibrated" or _is_number(self.range, 1e-30, 1e30)
-        _check(good, f"{self._place}.range", self.range, 'a number from 1e-30 to 1e30, or "calibrated"')
-        good = _is_number(self.percentile, 50, 100)
-        _check(good, f"{self._place}.percentile", self.percentile, "a number from 50 to 100")
+        check(is_whole(self.bits, 2, 20), f"{self._place}.bits", self.bits, "a whole number from 2 to 20")
+        good = self.range == "calibrated" or is_number(self.range, 1e-30, 1e30)
+        check(good, f"{self._place}.range", self.range, 'a number from 1e-30 to 1e30, or "calibrated"')
+        good = is_number(self.percentile, 50, 100)
+        check(good, f"{self._place}.percentile", self.percentile, "a number from 50 to 100")
 
     def largest_code(self, signed: bool) -> int:
         """The code of the range's end."""
@@ -86,8 +74,8 @@ class DAC(Converter):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        good = self.pulse_bits == "all" or _is_whole(self.pulse_bits, 1, 20)
-        _check(good, "dac.pulse_bits", self.pulse_bits, 'a whole number from 1 to 20, or "all"')
+        good = self.pulse_bits == "all" or is_whole(self.pulse_bits, 1, 20)
+        check(good, "dac.pulse_bits", self.pulse_bits, 'a whole number from 1 to 20, or "all"')
 
     def pulses(self, signed: bool) -> int:
         """Pulses of one multiplication; the sign of a code is the polarity of its pulses."""
@@ -133,10 +121,10 @@ class Tile:
     def __post_init__(self) -> None:
         for name in ("rows", "columns"):
             value = getattr(self, name)
-            good = value == "layer" or _is_whole(value, 1, 1 << 20)
-            _check(good, f"tile.{name}", value, 'a whole number from 1 to 1048576, or "layer"')
-        _check(self.dac is None or isinstance(self.dac, DAC), "tile.dac", self.dac, "a DAC")
-        _check(self.adc is None or isinstance(self.adc, ADC), "tile.adc", self.adc, "an ADC")
+            good = value == "layer" or is_whole(value, 1, 1 << 20)
+            check(good, f"tile.{name}", value, 'a whole number from 1 to 1048576, or "layer"')
+        check(self.dac is None or isinstance(self.dac, DAC), "tile.dac", self.dac, "a DAC")
+        check(self.adc is None or isinstance(self.adc, ADC), "tile.adc", self.adc, "an ADC")
 
     @property
     def is_calibrated(self) -> bool:
@@ -170,14 +158,14 @@ class Slices:
     bits: int = 2
 
     def __post_init__(self) -> None:
-        _check(_is_whole(self.count, 1, 16), "slices.count", self.count, "a whole number from 1 to 16")
+        check(is_whole(self.count, 1, 16), "slices.count", self.count, "a whole number from 1 to 16")
         fills = ("equal", "max", "corrected", "digits")
-        _check(self.fill in fills, "slices.fill", self.fill, ", ".join(f'"{f}"' for f in fills))
-        _check(_is_number(self.base, 1, 256), "slices.base", self.base, "a number from 1 to 256")
-        _check(_is_whole(self.bits, 1, 16), "slices.bits", self.bits, "a whole number from 1 to 16")
+        check(self.fill in fills, "slices.fill", self.fill, ", ".join(f'"{f}"' for f in fills))
+        check(is_number(self.base, 1, 256), "slices.base", self.base, "a number from 1 to 256")
+        check(is_whole(self.bits, 1, 16), "slices.bits", self.bits, "a whole number from 1 to 16")
         if self.fill == "digits":
             held = self.count * self.bits
-            _check(2 <= held <= 20, "slices.count * slices.bits", held, "from 2 to 20 for fill 'digits'")
+            check(2 <= held <= 20, "slices.count * slices.bits", held, "from 2 to 20 for fill 'digits'")
 
 
 @dataclass(frozen=True)
@@ -209,14 +197,14 @@ class Mapping:
     slices: Slices = field(default_factory=Slices)
 
     def __post_init__(self) -> None:
-        _check(self.scheme in ("pair", "offset"), "mapping.scheme", self.scheme, '"pair" or "offset"')
-        _check(isinstance(self.slices, Slices), "mapping.slices", self.slices, "a Slices")
+        check(self.scheme in ("pair", "offset"), "mapping.scheme", self.scheme, '"pair" or "offset"')
+        check(isinstance(self.slices, Slices), "mapping.slices", self.slices, "a Slices")
         value = self.weight_max
-        good = value == "layer" or _is_number(value, 1e-30, 1e30)
-        _check(good, "mapping.weight_max", value, 'a number from 1e-30 to 1e30, or "layer"')
-        _check(self.bias in ("digital", "devices"), "mapping.bias", self.bias, '"digital" or "devices"')
+        good = value == "layer" or is_number(value, 1e-30, 1e30)
+        check(good, "mapping.weight_max", value, 'a number from 1e-30 to 1e30, or "layer"')
+        check(self.bias in ("digital", "devices"), "mapping.bias", self.bias, '"digital" or "devices"')
         folded = self.batch_norm in ("digital", "folded")
-        _check(folded, "mapping.batch_norm", self.batch_norm, '"digital" or "folded"')
+        check(folded, "mapping.batch_norm", self.batch_norm, '"digital" or "folded"')
 
 
 @dataclass(frozen=True)
@@ -277,20 +265,20 @@ class Chip:
 
     def __post_init__(self) -> None:
         allowed = ("none", "global")
-        _check(self.compensation in allowed, "chip.compensation", self.compensation, '"none" or "global"')
+        check(self.compensation in allowed, "chip.compensation", self.compensation, '"none" or "global"')
         allowed = ("frozen", "split")
-        _check(self.read_noise in allowed, "chip.read_noise", self.read_noise, '"frozen" or "split"')
-        good = _is_number(self.observation_s, 1e-30, 1e30)
-        _check(good, "chip.observation_s", self.observation_s, "a number of seconds above 0")
-        good = _is_whole(self.calibration_inputs, 1, 1 << 20)
+        check(self.read_noise in allowed, "chip.read_noise", self.read_noise, '"frozen" or "split"')
+        good = is_number(self.observation_s, 1e-30, 1e30)
+        check(good, "chip.observation_s", self.observation_s, "a number of seconds above 0")
+        good = is_whole(self.calibration_inputs, 1, 1 << 20)
         allowed_count = "a whole number from 1 to 1048576"
-        _check(good, "chip.calibration_inputs", self.calibration_inputs, allowed_count)
+        check(good, "chip.calibration_inputs", self.calibration_inputs, allowed_count)
         law = "a device law such as devices.pcm()"
-        _check(isinstance(self.device, Device), "chip.device", self.device, law)
-        _check(isinstance(self.mapping, Mapping), "chip.mapping", self.mapping, "a Mapping")
-        _check(isinstance(self.tile, Tile), "chip.tile", self.tile, "a Tile")
+        check(isinstance(self.device, Device), "chip.device", self.device, law)
+        check(isinstance(self.mapping, Mapping), "chip.mapping", self.mapping, "a Mapping")
+        check(isinstance(self.tile, Tile), "chip.tile", self.tile, "a Tile")
         for name, own in self.layers.items():
-            _check(isinstance(own, LayerChip), f"chip.layers[{name!r}]", own, "a LayerChip")
+            check(isinstance(own, LayerChip), f"chip.layers[{name!r}]", own, "a LayerChip")
 
     @property
     def frozen_below_s(self) -> float | None:
@@ -299,8 +287,11 @@ class Chip:
 
     def without_effects(self) -> Chip:
         """The same chip with ideal devices; its converters stay."""
-        layers = {name: replace(own, device=None) for name, own in self.layers.items()}
-        return replace(self, device=Ideal(), layers=layers, read_noise="frozen")
+        layers = {
+            name: replace(own, device=own.device and _ideal_of(own.device))
+            for name, own in self.layers.items()
+        }
+        return replace(self, device=_ideal_of(self.device), layers=layers, read_noise="frozen")
 
     def with_tiles(self, change: Callable[[Tile], Tile]) -> Chip:
         """The chip with every tile that it describes changed."""
@@ -345,6 +336,11 @@ class Chip:
         if pattern == "last":
             return position == count - 1
         return fnmatch.fnmatchcase(name, pattern)
+
+
+def _ideal_of(device: Device) -> Device:
+    """A device of the same range without any error."""
+    return Ideal(g_max_us=device.g_max_us, g_min_us=device.g_min_us)
 
 
 def ideal() -> Chip:

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from reliability.chip import Chip, LayerChip
+from reliability.errors import UserError
 from reliability.layers import Conv2d, Linear
 from reliability.lowering import Window, source_shapes, unrolled, window_of
 from reliability.mapping import Mapped, map_matrix
@@ -74,9 +75,32 @@ class Crossbar:
         return self.settings.analog and (split or tile.dac is not None or tile.adc is not None)
 
     @property
+    def range_us(self) -> float:
+        """From the smallest to the largest conductance of a device, microsiemens."""
+        device = self.settings.device
+        assert device is not None
+        return device.g_max_us - device.g_min_us
+
+    @property
+    def _smallest_us(self) -> float:
+        """What a share of zero conducts: the smallest conductance, unless a pair cancels it."""
+        device, mapping = self.settings.device, self.settings.mapping
+        assert device is not None and mapping is not None
+        return 0.0 if mapping.scheme == "pair" else device.g_min_us
+
+    @property
+    def targets_us(self) -> np.ndarray:
+        """Target conductance of each slice's lines, of a pair signed: shape (slices, lines, rows)."""
+        return self.targets_of(self.mapped.shares)
+
+    def targets_of(self, shares: np.ndarray) -> np.ndarray:
+        """Shares of the conductance range as targets in microsiemens."""
+        return shares * self.range_us + self._smallest_us
+
+    @property
     def slice_weights(self) -> np.ndarray:
         """Weights of each slice's lines, were all devices exact: shape (slices, lines, rows)."""
-        return self.mapped.shares * self.mapped.weight_scale
+        return (self.mapped.shares + self._smallest_us / self.range_us) * self.mapped.weight_scale
 
 
 def chip_network(network: Network, chip: Chip) -> Network:
@@ -100,6 +124,7 @@ def crossbars_of(network: Network, chip: Chip) -> dict[str, Crossbar]:
         assert isinstance(node.layer, Linear | Conv2d)
         settings = chip.layer(node.name, position, len(nodes))
         assert settings.mapping is not None
+        _check_levels(settings)
         source = sources[node.name]
         matrix, bias = unrolled(node.layer, source), node.layer.bias
         bias_row = settings.analog and settings.mapping.bias == "devices" and bias is not None
@@ -108,6 +133,20 @@ def crossbars_of(network: Network, chip: Chip) -> dict[str, Crossbar]:
         window = window_of(node.layer, source)
         crossbars[node.name] = Crossbar(node.name, matrix, bool(bias_row), window, source, settings)
     return crossbars
+
+
+def _check_levels(settings: LayerChip) -> None:
+    """Raise :class:`UserError` where a mapping asks for more conductances than the device holds."""
+    device, mapping = settings.device, settings.mapping
+    assert device is not None and mapping is not None
+    levels, slices = device.levels, mapping.slices
+    if settings.analog and levels is not None and (slices.fill != "digits" or 2**slices.bits > levels):
+        bits = levels.bit_length() - 1
+        raise UserError(
+            f"a device of law {device.law!r} holds {levels} levels: the mapping must cut weights into digits "
+            f'of at most {bits} bit{"s" if bits > 1 else ""} (mapping.slices.fill = "digits", '
+            f"mapping.slices.bits = {bits}, mapping.slices.count = the bits of a weight over these)"
+        )
 
 
 def mapped_network(network: Network, chip: Chip) -> Network:

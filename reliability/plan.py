@@ -350,15 +350,15 @@ class _Builder:
         record["weights_at"] = sum(a.size for a in self.weights)
         for weights in layer.slice_weights:
             append(self.weights, padded(weights, blocks))
-        targets = list(mapped.shares)
+        targets = list(layer.targets_us)
         if mapping.slices.fill == "corrected" and slices > 1:
             record["corrected"] = 1
-            targets = [mapped.shares[0], mapped.wanted]
+            targets = [targets[0], mapped.wanted * layer.range_us]
         record["targets_at"] = sum(a.size for a in self.targets)
         for target in targets:
-            append(self.targets, padded(target * device.g_max_us, blocks))
-        record["scale"] = mapped.weight_scale / device.g_max_us
-        record["g_max"] = device.g_max_us
+            append(self.targets, padded(target, blocks))
+        record["scale"] = mapped.weight_scale / layer.range_us
+        record["g_min"], record["g_range"] = device.g_min_us, layer.range_us
         record["program"] = law_address(device.program)
         record["conductance"] = law_address(device.conductance)
         record["states"] = device.states

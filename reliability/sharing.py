@@ -79,8 +79,8 @@ def spans_of(
     driven = pulses[0][0].reshape(len(x), *crossbar.source).transpose(0, 2, 3, 1).reshape(len(x), -1)
     codes, zero, step = _codes(crossbar, driven, ranges)
     # What the kernels take a chip's deviations from, rounded as they round it.
-    targets = (mapped.shares[0] * device.g_max_us).astype(np.float32)
-    weights = (targets * np.float32(mapped.weight_scale / device.g_max_us)).astype(np.float64)
+    targets = crossbar.targets_us[0].astype(np.float32)
+    weights = (targets * np.float32(mapped.weight_scale / crossbar.range_us)).astype(np.float64)
     made = []
     for first in range(0, rows, step_rows):
         here = slice(first, min(first + step_rows, rows))

@@ -57,6 +57,15 @@ class Device(ABC):
     program_latents, time_latents : tuple of Latent
         Drawn once per chip, and once per chip and evaluation time.
     program, conductance : compiled kernels
+
+    Parameters
+    ----------
+    g_max_us : float
+        Conductance of the largest weight, microsiemens.
+    g_min_us : float
+        Conductance of a device that holds nothing, microsiemens. The two devices of a pair cancel it.
+    note : str
+        Where the numbers come from, and which of them are not verified.
     """
 
     law: ClassVar[str]
@@ -67,6 +76,8 @@ class Device(ABC):
     conductance: ClassVar[Callable]
 
     g_max_us: float
+    g_min_us: float = 0.0
+    note: str = ""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -75,6 +86,7 @@ class Device(ABC):
                 number = isinstance(value, numbers.Real) and not isinstance(value, bool)
                 self.check(field.name, number and value == value, "a number")
         self.check("g_max_us", 1e-6 <= self.g_max_us <= 1e6, "between 1e-6 and 1e6 (microsiemens)")
+        self.check("g_min_us", 0 <= self.g_min_us < self.g_max_us, "at least 0 and below g_max_us")
 
     def check(self, name: str, holds: bool, allowed: str) -> None:
         """Raise :class:`UserError` for field ``name`` unless ``holds``; ``allowed`` says what is."""
@@ -97,6 +109,15 @@ class Device(ABC):
             Where fluctuation accumulated over a time is split, the duration of one evaluation:
             slower parts are frozen during it, faster ones redrawn at every read. None freezes all.
         """
+
+    @property
+    def levels(self) -> int | None:
+        """Conductances that a device can be programmed to, evenly spaced; None for any."""
+        return None
+
+    def effects(self) -> dict[str, Device]:
+        """The effects that the law has now, each with the same device that lacks it."""
+        return {}
 
     @property
     def linear_in(self) -> str | None:

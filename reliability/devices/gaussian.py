@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -74,6 +74,12 @@ class Gaussian(Device):
         """Variance of one read (uS**2)."""
         return ((self.read_sigma * self.g_max_us) ** 2,)
 
+    def effects(self) -> dict[str, Device]:
+        """``programming`` and ``read``."""
+        scales = {"programming": "sigma", "read": "read_sigma"}
+        present = {name: field for name, field in scales.items() if getattr(self, field) > 0}
+        return {name: replace(self, **{field: 0.0}) for name, field in present.items()}
+
     @property
     def linear_in(self) -> str | None:
         """``sigma``, where nothing is clamped or redrawn."""
@@ -86,8 +92,8 @@ class Gaussian(Device):
     def describe(self) -> str:
         """What the law does."""
         text = (
-            f"Gaussian devices, 0 to {self.g_max_us:g} uS: programming error of standard deviation "
-            f"{self.sigma:g} of G_max, drawn once per chip"
+            f"Gaussian devices, {self.g_min_us:g} to {self.g_max_us:g} uS: programming error of standard "
+            f"deviation {self.sigma:g} of G_max, drawn once per chip"
         )
         if self.clamp:
             text += ", held at or above 0 uS"

@@ -53,4 +53,4 @@ class Ideal(Device):
 
     def describe(self) -> str:
         """What the law does."""
-        return f"ideal devices, 0 to {self.g_max_us:g} uS: no error of any kind"
+        return f"ideal devices, {self.g_min_us:g} to {self.g_max_us:g} uS: no error of any kind"

@@ -10,7 +10,7 @@ deep neural network inference using computational phase-change memory", Nat. Com
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -142,6 +142,12 @@ class PCM(Device):
             self.read_scale * math.sqrt(redrawn),
         )
 
+    def effects(self) -> dict[str, Device]:
+        """``programming``, ``drift`` and ``read_1f``."""
+        scales = {"programming": "programming_scale", "drift": "drift_scale", "read_1f": "read_scale"}
+        present = {name: field for name, field in scales.items() if getattr(self, field) > 0}
+        return {name: replace(self, **{field: 0.0}) for name, field in present.items()}
+
     def redraws(self, observation_s: float | None) -> bool:
         """Whether single reads redraw part of the conductance."""
         return observation_s is not None and self.read_scale > 0
@@ -158,7 +164,8 @@ class PCM(Device):
     def describe(self) -> str:
         """What the law does."""
         return (
-            f"phase-change memory (aihwkit's PCM law; Joshi et al. 2020), 0 to {self.g_max_us:g} uS, "
+            f"phase-change memory (aihwkit's PCM law; Joshi et al. 2020), {self.g_min_us:g} to "
+            f"{self.g_max_us:g} uS, "
             f"reference read {self.t0_s:g} s after programming, reads of {self.t_read_s * 1e9:g} ns: "
             f"state-dependent programming error (x{self.programming_scale:g}), drift with an exponent of "
             f"its own for each device (x{self.drift_scale:g}), 1/f read noise (x{self.read_scale:g}); "
