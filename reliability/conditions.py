@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from reliability.chip import Chip
 from reliability.errors import UserError
@@ -160,7 +160,7 @@ def _family(group: Group) -> Any:
     alone = len(group.times) == 1 and group.variants == ("none",)
     if field is None or corrected or not alone or any(o.device or o.mapping for o in chip.layers.values()):
         return None
-    design = replace(chip, device=replace(chip.device, **{field: 0.0}), layers={})
+    design = replace(chip, device=replace(chip.device, **cast(Any, {field: 0.0})), layers={})
     return design, tuple(chip.layers.items()), group.times
 
 

@@ -6,8 +6,8 @@ import dataclasses
 import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, cast
 
 from reliability.errors import UserError
 
@@ -118,6 +118,11 @@ class Device(ABC):
     def effects(self) -> dict[str, Device]:
         """The effects that the law has now, each with the same device that lacks it."""
         return {}
+
+    def _without(self, scales: dict[str, str]) -> dict[str, Device]:
+        """Effects by name, each with the device whose field that scales it is zero, where it is not yet."""
+        present = {effect: field for effect, field in scales.items() if getattr(self, field) > 0}
+        return {effect: replace(self, **cast(Any, {field: 0.0})) for effect, field in present.items()}
 
     @property
     def linear_in(self) -> str | None:

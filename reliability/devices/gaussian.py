@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -76,9 +76,7 @@ class Gaussian(Device):
 
     def effects(self) -> dict[str, Device]:
         """``programming`` and ``read``."""
-        scales = {"programming": "sigma", "read": "read_sigma"}
-        present = {name: field for name, field in scales.items() if getattr(self, field) > 0}
-        return {name: replace(self, **{field: 0.0}) for name, field in present.items()}
+        return self._without({"programming": "sigma", "read": "read_sigma"})
 
     @property
     def linear_in(self) -> str | None:

@@ -10,7 +10,7 @@ deep neural network inference using computational phase-change memory", Nat. Com
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -144,9 +144,9 @@ class PCM(Device):
 
     def effects(self) -> dict[str, Device]:
         """``programming``, ``drift`` and ``read_1f``."""
-        scales = {"programming": "programming_scale", "drift": "drift_scale", "read_1f": "read_scale"}
-        present = {name: field for name, field in scales.items() if getattr(self, field) > 0}
-        return {name: replace(self, **{field: 0.0}) for name, field in present.items()}
+        return self._without(
+            {"programming": "programming_scale", "drift": "drift_scale", "read_1f": "read_scale"}
+        )
 
     def redraws(self, observation_s: float | None) -> bool:
         """Whether single reads redraw part of the conductance."""
