@@ -6,11 +6,14 @@ import numpy as np
 from numba import njit
 
 from .cache import compiled
+from .faults import find_faults, stick
 from .intrinsics import prefer_wide_vectors
 from .latent import BLOCK, NORMAL, fill_normals, fill_uniforms
 from .law import call_conductance, call_program
 from .layout import PAIR
 from .response import ROUNDING, deviate, go_part_way, round_line
+from .telegraph import fluctuate
+from .variation import find_gains, vary
 
 _F = np.float32
 _LANES = 64
@@ -123,6 +126,19 @@ def _add_reading(w, variance, z):
 
 
 @compiled()
+def _conduct(plan, work, layer, effects, time, chip, copy, block, state, z, parameters, g, v):
+    """What one device of each of a block's weights conducts: by its law, and by what the chip does to it."""
+    call_conductance(layer.conductance, state, z, g, v, parameters)
+    first = (copy * layer.blocks + block) * BLOCK
+    if effects.gains_at >= 0:
+        vary(work.gains[effects.gains_at + first : effects.gains_at + first + BLOCK], g, v)
+    if effects.amplitude > _F(0):
+        fluctuate(plan, effects, time, chip, copy, block, g, v, work.traps)
+    if effects.stuck_at >= 0:
+        stick(work.stuck[effects.stuck_at + first : effects.stuck_at + first + BLOCK], g, v)
+
+
+@compiled()
 def realise(plan, work, index, time, program, readout, share, chip):
     """One layer's weights on one chip at one time; the devices are programmed first if asked.
 
@@ -150,6 +166,11 @@ def realise(plan, work, index, time, program, readout, share, chip):
         over all rows and, by their significance, slices, in units of weight. Zero if not asked for.
     """
     layer = plan.layers[index]
+    effects = plan.effects[layer.effects_at]
+    if program and effects.gains_at >= 0:
+        find_gains(plan, work, layer, effects, chip)
+    if program and effects.stuck_at >= 0:
+        find_faults(plan, work, layer, effects, chip)
     size = layer.rows * layer.lines
     latents_of_time = layer.time_latents_at + time * layer.time_latents
     first = layer.program_parameters_at
@@ -188,7 +209,10 @@ def realise(plan, work, index, time, program, readout, share, chip):
                     call_program(layer.program, target, z, state, program_parameters)
                     if layer.corrected and s + 1 < layer.slices:
                         z[: layer.time_latents * BLOCK] = _F(0)
-                        call_conductance(layer.conductance, state, z, g[here], v[here], verify_parameters)
+                        _conduct(
+                            plan, work, layer, effects, time, chip, copy, block, state, z, verify_parameters,
+                            g[here], v[here],
+                        )  # fmt: skip
             if program and layer.corrected and s + 1 < layer.slices:
                 following = plan.parameters[layer.significance_at + s + 1]
                 _correct(left, g, devices, factor, layer.g_min, layer.g_range, following, corrected)
@@ -199,7 +223,10 @@ def realise(plan, work, index, time, program, readout, share, chip):
                 for j in range(layer.time_latents):
                     latent = plan.latents[latents_of_time + j]
                     draw(z, j * BLOCK, latent, plan.supplied, chip, copy, block, layer.blocks)
-                call_conductance(layer.conductance, state, z, g[here], v[here], time_parameters)
+                _conduct(
+                    plan, work, layer, effects, time, chip, copy, block, state, z, time_parameters,
+                    g[here], v[here],
+                )  # fmt: skip
             at = s * layer.slice_step + block * BLOCK
             w = target if share else work.weights[layer.weights_at + at : layer.weights_at + at + BLOCK]
             _weights_of_slice(g, devices, layer.scale, w)

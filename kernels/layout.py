@@ -63,6 +63,53 @@ LAYER = np.dtype(
         ("readings", np.int64),  # reads of one multiplication: tiles x slices x pulses, or one
         ("readings_at", np.int64),  # in latents, so many a time: redrawn at a read
         ("readout_at", np.int64),  # in latents, one a time: redrawn in a read-out
+        ("tile_rows", np.int64),  # word lines of a tile
+        ("effects_at", np.int64),  # in effects
+        ("wires_at", np.int64),  # in wires; -1: wires without resistance
+    ]
+)
+
+EFFECTS = np.dtype(
+    [
+        ("gains_at", np.int64),  # in gains; -1: no correlated variation
+        ("wafer", np.float32),  # relative standard deviations
+        ("die", np.float32),
+        ("tile", np.float32),
+        ("cell", np.float32),
+        ("field", np.float32),
+        ("memory", np.float32),  # correlation of the field in neighbouring cells
+        ("own_wafer", np.int64),  # whether every chip has a wafer of its own
+        ("wafer_latent", np.int64),  # in latents
+        ("die_latent", np.int64),
+        ("tile_latent", np.int64),
+        ("cell_latent", np.int64),
+        ("field_latent", np.int64),
+        ("stuck_at", np.int64),  # in stuck; -1: no faults
+        ("stuck_low", np.float32),  # probabilities
+        ("stuck_high", np.float32),
+        ("low_us", np.float32),  # what cells stuck at low resistance conduct
+        ("high_us", np.float32),
+        ("worn", np.float32),
+        ("worn_low", np.float32),
+        ("cluster_rate", np.float32),  # of a cell to be the centre of a cluster
+        ("cluster_radius", np.float32),
+        ("cluster_us", np.float32),
+        ("open_rows", np.float32),
+        ("open_columns", np.float32),
+        ("stuck_latent", np.int64),
+        ("worn_latent", np.int64),
+        ("state_latent", np.int64),
+        ("cluster_latent", np.int64),
+        ("row_latent", np.int64),
+        ("column_latent", np.int64),
+        ("amplitude", np.float32),  # of telegraph noise; 0: none
+        ("exponent", np.float32),
+        ("log_g_ref", np.float32),
+        ("occupancy", np.float32),
+        ("frozen", np.float32),  # share of the cells that keep their state during an evaluation
+        ("rate", np.float64),  # of events, 1/s
+        ("trap", np.int64),  # in latents
+        ("held_at", np.int64),  # in latents, one a time
     ]
 )
 
@@ -177,6 +224,8 @@ Plan = namedtuple(
         "targets",
         "parameters",
         "supplied",  # float32: latents given by the caller, from chip 0 on
+        "effects",  # EFFECTS, one an analog layer
+        "seconds",  # float64: the times
         "times",  # int; with a reference, time 0 is the reference read and not evaluated
         "reference",  # whether the first time is the reference read of the compensation
         "multiply",  # address of the product
@@ -192,6 +241,11 @@ Workspace = namedtuple(
         "state",  # float32: what programming left in the devices
         "arena",  # float32: activations
         "cells",  # float32: latents, targets, conductances and variances of one block
+        "gains",  # float32: what one chip's cells are multiplied by
+        "stuck",  # float32: what one chip's broken cells conduct
+        "field",  # float32: draws of all cells of one array
+        "before",  # float32: one line of a tile
+        "traps",  # float32: states of one block of cells
         "sums",  # float32: one strip of a layer's column sums
         "converted",  # float32: converted inputs of one layer, pulse by pulse
         "squares",  # float32: squared inputs of one layer

@@ -130,7 +130,7 @@ def _sum_ranges(
     tails: dict[str, list[_Tail]] = {}
     for name, adc in adcs.items():
         if adc.range == "calibrated" and x is not None:
-            total = len(x) * conversions(crossbars[name], mapped, ranges[name].signed)
+            total = len(x) * conversions(crossbars[name], ranges[name].signed)
             tails[name] = [_Tail(adc, total) for _ in crossbars[name].mapped.significance]
     if tails and x is not None:
         for values in _activations(mapped, x):
@@ -145,13 +145,12 @@ def _sum_ranges(
     return found
 
 
-def conversions(crossbar: Crossbar, network: Network, signed: bool) -> int:
+def conversions(crossbar: Crossbar, signed: bool) -> int:
     """Column sums that one slice's converters read for one input."""
     tile = crossbar.settings.tile
-    places = int(np.prod(network.shapes[crossbar.name][1:]))
     tiles = math.ceil((crossbar.matrix.shape[1] - crossbar.bias_row) / crossbar.tile_rows)
     pulses = tile.dac.pulses(signed) if tile is not None and tile.dac is not None else 1
-    return places * crossbar.lines * tiles * pulses
+    return crossbar.places * crossbar.lines * tiles * pulses
 
 
 def _converts(crossbar: Crossbar) -> bool:

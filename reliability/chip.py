@@ -18,6 +18,10 @@ from reliability.devices.device import Device
 from reliability.devices.ideal import Ideal
 from reliability.devices.pcm import PCM
 from reliability.errors import UserError
+from reliability.faults import Faults
+from reliability.telegraph import Telegraph
+from reliability.variation import Variation
+from reliability.wires import Wires
 
 
 @dataclass(frozen=True)
@@ -111,18 +115,22 @@ class Tile:
         Weight columns: bit-line pairs, or single bit lines that share one reference column.
     dac, adc : DAC, ADC, optional
         Without one, values pass exactly.
+    wires : Wires
+        Their resistances; none by default.
     """
 
     rows: int | Literal["layer"] = 256
     columns: int | Literal["layer"] = 256
     dac: DAC | None = None
     adc: ADC | None = None
+    wires: Wires = field(default_factory=Wires)
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns"):
             value = getattr(self, name)
             good = value == "layer" or is_whole(value, 1, 1 << 20)
             check(good, f"tile.{name}", value, 'a whole number from 1 to 1048576, or "layer"')
+        check(isinstance(self.wires, Wires), "tile.wires", self.wires, "a Wires")
         check(self.dac is None or isinstance(self.dac, DAC), "tile.dac", self.dac, "a DAC")
         check(self.adc is None or isinstance(self.adc, ADC), "tile.adc", self.adc, "an ADC")
 
@@ -215,7 +223,7 @@ class LayerChip:
     ----------
     analog : bool
         False computes the layer digitally, with the exact weights.
-    device, tile, mapping
+    device, tile, mapping, telegraph, faults, variation
         Replace the chip's own.
     """
 
@@ -223,6 +231,9 @@ class LayerChip:
     device: Device | None = None
     tile: Tile | None = None
     mapping: Mapping | None = None
+    telegraph: Telegraph | None = None
+    faults: Faults | None = None
+    variation: Variation | None = None
 
 
 @dataclass(frozen=True)
@@ -234,6 +245,10 @@ class Chip:
     device : Device
     mapping : Mapping
     tile : Tile
+    telegraph : Telegraph
+    faults : Faults
+    variation : Variation
+        What happens to every device beyond its law; nothing by default.
     compensation : {"none", "global"}
         ``"global"``: global drift compensation. Each layer's array is read out at the reference
         time and again at each later one, every row alone with a unit input and without the rounding of a
@@ -256,6 +271,9 @@ class Chip:
     device: Device = field(default_factory=PCM)
     mapping: Mapping = field(default_factory=Mapping)
     tile: Tile = field(default_factory=Tile)
+    telegraph: Telegraph = field(default_factory=Telegraph)
+    faults: Faults = field(default_factory=Faults)
+    variation: Variation = field(default_factory=Variation)
     compensation: Literal["none", "global"] = "none"
     read_noise: Literal["frozen", "split"] = "frozen"
     observation_s: float = 1.0
@@ -277,6 +295,9 @@ class Chip:
         check(isinstance(self.device, Device), "chip.device", self.device, law)
         check(isinstance(self.mapping, Mapping), "chip.mapping", self.mapping, "a Mapping")
         check(isinstance(self.tile, Tile), "chip.tile", self.tile, "a Tile")
+        check(isinstance(self.telegraph, Telegraph), "chip.telegraph", self.telegraph, "a Telegraph")
+        check(isinstance(self.faults, Faults), "chip.faults", self.faults, "a Faults")
+        check(isinstance(self.variation, Variation), "chip.variation", self.variation, "a Variation")
         for name, own in self.layers.items():
             check(isinstance(own, LayerChip), f"chip.layers[{name!r}]", own, "a LayerChip")
 
@@ -286,12 +307,22 @@ class Chip:
         return self.observation_s if self.read_noise == "split" else None
 
     def without_effects(self) -> Chip:
-        """The same chip with ideal devices; its converters stay."""
+        """The same chip with ideal devices and wires; its converters stay."""
         layers = {
-            name: replace(own, device=own.device and _ideal_of(own.device))
+            name: replace(
+                own, device=own.device and _ideal_of(own.device), telegraph=None, faults=None, variation=None
+            )
             for name, own in self.layers.items()
         }
-        return replace(self, device=_ideal_of(self.device), layers=layers, read_noise="frozen")
+        return replace(
+            self,
+            device=_ideal_of(self.device),
+            layers=layers,
+            read_noise="frozen",
+            telegraph=Telegraph(),
+            faults=Faults(),
+            variation=Variation(),
+        ).with_tiles(lambda tile: replace(tile, wires=Wires()))
 
     def with_tiles(self, change: Callable[[Tile], Tile]) -> Chip:
         """The chip with every tile that it describes changed."""
@@ -310,7 +341,9 @@ class Chip:
         position, count : int
             Place of the layer among those with weights, from 0, and their number.
         """
-        resolved = LayerChip(True, self.device, self.tile, self.mapping)
+        resolved = LayerChip(
+            True, self.device, self.tile, self.mapping, self.telegraph, self.faults, self.variation
+        )
         for pattern, own in self.layers.items():
             if self._names(pattern, name, position, count):
                 resolved = LayerChip(
@@ -318,6 +351,9 @@ class Chip:
                     own.device or resolved.device,
                     own.tile or resolved.tile,
                     own.mapping or resolved.mapping,
+                    own.telegraph or resolved.telegraph,
+                    own.faults or resolved.faults,
+                    own.variation or resolved.variation,
                 )
         return resolved
 

@@ -157,8 +157,15 @@ def _family(group: Group) -> Any:
     """What groups have in common that differ in the scale of their devices' deviations only."""
     chip, field = group.chip, group.chip.device.linear_in
     corrected = chip.mapping.slices.fill == "corrected"
+    # Other effects do not scale with the deviations.
+    others = (chip.telegraph, chip.faults, chip.variation, chip.tile.wires)
+    scaled = not any(effect.is_on for effect in others)
     alone = len(group.times) == 1 and group.variants == ("none",)
-    if field is None or corrected or not alone or any(o.device or o.mapping for o in chip.layers.values()):
+    own = any(
+        o.device or o.mapping or o.telegraph or o.faults or o.variation or (o.tile and o.tile.wires.is_on)
+        for o in chip.layers.values()
+    )
+    if field is None or corrected or not alone or not scaled or own:
         return None
     design = replace(chip, device=replace(chip.device, **cast(Any, {field: 0.0})), layers={})
     return design, tuple(chip.layers.items()), group.times

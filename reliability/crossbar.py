@@ -29,6 +29,8 @@ class Crossbar:
         How the layer reads its source.
     source : (int, int, int)
         Channels, height and width of the image that it reads.
+    places : int
+        Positions of its output: multiplications of one input.
     settings : LayerChip
         With every field filled in.
     """
@@ -38,6 +40,7 @@ class Crossbar:
     bias_row: bool
     window: Window
     source: tuple[int, int, int]
+    places: int
     settings: LayerChip
 
     @cached_property
@@ -65,6 +68,13 @@ class Crossbar:
         rows, tile = self.matrix.shape[1], self.settings.tile
         assert tile is not None
         return min(tile.rows, rows) if self.settings.analog and tile.rows != "layer" else rows
+
+    def redraws(self, observation_s: float | None, inputs: int) -> bool:
+        """Whether single reads redraw part of what the cells conduct, in an evaluation of ``inputs``."""
+        device, telegraph = self.settings.device, self.settings.telegraph
+        assert device is not None and telegraph is not None
+        jumps = telegraph.is_on and telegraph.frozen_share(inputs * self.places) < 1
+        return jumps or device.redraws(observation_s)
 
     @property
     def is_tiled(self) -> bool:
@@ -130,8 +140,8 @@ def crossbars_of(network: Network, chip: Chip) -> dict[str, Crossbar]:
         bias_row = settings.analog and settings.mapping.bias == "devices" and bias is not None
         if bias_row and bias is not None:
             matrix = np.column_stack([matrix, bias])
-        window = window_of(node.layer, source)
-        crossbars[node.name] = Crossbar(node.name, matrix, bool(bias_row), window, source, settings)
+        window, places = window_of(node.layer, source), int(np.prod(network.shapes[node.name][1:]))
+        crossbars[node.name] = Crossbar(node.name, matrix, bool(bias_row), window, source, places, settings)
     return crossbars
 
 

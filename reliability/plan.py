@@ -19,6 +19,7 @@ from reliability.calibration import Ranges, conversions
 from reliability.chip import Chip, Converter
 from reliability.crossbar import Crossbar, chip_network, crossbars_of
 from reliability.devices.device import NORMAL as NORMAL_KIND
+from reliability.effects import OF_CHIP, draws_of, record_of
 from reliability.errors import UserError
 from reliability.kernels import layout
 from reliability.kernels.latent import BLOCK, NORMAL, UNIFORM
@@ -143,7 +144,7 @@ def compile_plan(
     held = {name: _held(c, ranges.get(name)) for name, c in crossbars.items()}
     graph = Graph(network, held, len(variants), apart)
     images = pack_images(x.reshape(len(x), *image_shape(network.input_shape)), graph.input_padding)
-    builder = _Builder(chip, all_times, reference, seed, role, dict(supplied or {}))
+    builder = _Builder(chip, len(x), all_times, reference, seed, role, dict(supplied or {}))
     dense = {node.name for node in network.weighted if isinstance(node.layer, Linear)}
     for crossbar in crossbars.values():
         builder.add_layer(crossbar, graph, ranges.get(crossbar.name))
@@ -195,6 +196,8 @@ def compile_plan(
         targets=flat(builder.targets),
         parameters=flat(builder.parameters),
         supplied=flat(builder.supplied),
+        effects=_records(builder.effects or [dict.fromkeys(layout.EFFECTS.names or (), 0)], layout.EFFECTS),
+        seconds=np.array(all_times, np.float64),
         times=len(all_times),
         reference=reference,
         multiply=address_of(multiply, MULTIPLY),
@@ -210,6 +213,11 @@ def compile_plan(
         "cells": (2 * layout.PAIR + 3 + max(builder.most_latents, 1)) * BLOCK,
         "sums": graph.sums,
         "converted": graph.converted,
+        "gains": builder.gains_size,
+        "stuck": builder.stuck_size,
+        "field": builder.field_size,
+        "before": builder.before_size,
+        "traps": 5 * BLOCK if any(own["amplitude"] > 0 for own in builder.effects) else 1,
         "squares": graph.squares if redraws else 1,
         "response": builder.response_size if apart else 1,
         "part": graph.sums if tiled else 1,
@@ -227,7 +235,7 @@ def compile_plan(
         tile, own = crossbar.settings.tile, ranges.get(name)
         if crossbar.settings.analog and tile is not None and own is not None:
             slices = len(crossbar.mapped.significance)
-            per_input = slices * conversions(crossbar, network, own.signed)
+            per_input = slices * conversions(crossbar, own.signed)
             converted[i] = (
                 len(x) * int(np.prod(crossbar.source)) if tile.dac else 0,
                 len(x) * per_input if tile.adc else 0,
@@ -259,6 +267,7 @@ class _Builder:
     def __init__(
         self,
         chip: Chip,
+        inputs: int,
         times: tuple[float, ...],
         reference: bool,
         seed: int,
@@ -266,7 +275,7 @@ class _Builder:
         supplied: dict[tuple[str, str], np.ndarray],
     ) -> None:
         self.chip, self.times, self.reference, self.seed, self.role = chip, times, reference, seed, role
-        self.given = supplied
+        self.inputs, self.given = inputs, supplied
         self.used: set[tuple[str, str]] = set()
         self.layers: list[dict[str, Any]] = []
         self.spans: list[dict[str, Any]] = []
@@ -279,7 +288,9 @@ class _Builder:
         self.targets: list[np.ndarray] = []
         self.parameters: list[np.ndarray] = []
         self.supplied: list[np.ndarray] = []
+        self.effects: list[dict[str, Any]] = []
         self.variance_size = self.state_size = self.most_latents = 0
+        self.gains_size = self.stuck_size = self.field_size = self.before_size = 0
 
     def add_layer(self, layer: Crossbar, graph: Graph, ranges: Ranges | None) -> None:
         columns, rows = layer.matrix.shape
@@ -384,8 +395,34 @@ class _Builder:
             for latent in device.time_latents:
                 self._add_latent(layer, latent.name, latent.kind, blocks, i)
         self.most_latents = max(self.most_latents, len(device.program_latents), len(device.time_latents))
-        if device.redraws(self.chip.frozen_below_s):
+        self._add_effects(layer, record)
+        if layer.redraws(self.chip.frozen_below_s, self.inputs):
             self._add_readings(layer, record, graph)
+
+    def _add_effects(self, layer: Crossbar, record: dict[str, Any]) -> None:
+        """What happens to the layer's cells beyond their law."""
+        record |= {"tile_rows": layer.tile_rows, "effects_at": len(self.effects)}
+        effects, draws = record_of(layer, self.inputs), draws_of(layer)
+        for field, (quantity, kind) in draws.items():
+            effects[field] = len(self.latents)
+            words = key(self.seed, quantity, "" if quantity in OF_CHIP else layer.name, self.role)
+            self.latents.append((kind, *words, -1, 0))
+        copies, size = layer.copies, record["blocks"] * BLOCK
+        if "cell_latent" in draws:
+            effects["gains_at"] = self.gains_size
+            self.gains_size += copies * size
+            self.before_size = max(self.before_size, layer.tile_rows + 1)
+        if "stuck_latent" in draws:
+            effects["stuck_at"] = self.stuck_size
+            self.stuck_size += copies * size
+        if effects["field"] or effects["cluster_rate"]:
+            self.field_size = max(self.field_size, size)
+        if "trap" in draws:
+            effects["held_at"] = len(self.latents)
+            for t in self.times:
+                words = key(self.seed, "telegraph_frozen", layer.name, self.role, t)
+                self.latents.append((UNIFORM, *words, -1, 0))
+        self.effects.append(effects)
 
     def _add_readings(self, layer: Crossbar, record: dict[str, Any], graph: Graph) -> None:
         """What every read redraws: a set of normals for each tile, slice and pulse that is read by itself."""
