@@ -44,7 +44,7 @@ def trap_states(moment, occupancy, chip, copy, block, key0, key1, state, scratch
     Parameters
     ----------
     moment : float64
-        In units of the mean interval between events, ``1 / (1 / high_s + 1 / low_s)``.
+        In units of the mean interval between events.
     occupancy : float32
         Share of time in the upper state.
     chip, copy, block : int

@@ -42,18 +42,24 @@ if (_HERE / "Fitters.py").exists():
 sys.meta_path.insert(0, _BesideFinder())
 
 from reliability import devices  # noqa: E402
-from reliability.chip import ADC, DAC, Chip, LayerChip, Mapping, Slices, Tile  # noqa: E402
+from reliability.chip import Chip, LayerChip, Mapping, Slices  # noqa: E402
 from reliability.datasets import Dataset, load_dataset  # noqa: E402
 from reliability.design import Study, load_study  # noqa: E402
 from reliability.errors import RunError, UserError  # noqa: E402
+from reliability.faults import Faults, stuck_cells  # noqa: E402
 from reliability.figure import Curve  # noqa: E402
 from reliability.latents import draw_latents  # noqa: E402
 from reliability.montecarlo import simulate  # noqa: E402
 from reliability.network import Network, load_network  # noqa: E402
 from reliability.onnx_reader import from_torch  # noqa: E402
+from reliability.realisation import chip_weights  # noqa: E402
 from reliability.settings import load_chip  # noqa: E402
 from reliability.statistics import summarize  # noqa: E402
+from reliability.telegraph import Telegraph, fluctuating_cell  # noqa: E402
+from reliability.tile import ADC, DAC, Tile  # noqa: E402
 from reliability.units import DAY, HOUR, MINUTE, MONTH, WEEK, YEAR  # noqa: E402
+from reliability.variation import Variation  # noqa: E402
+from reliability.wires import Wires  # noqa: E402
 
 __version__ = "0.1.0"
 
@@ -69,21 +75,28 @@ __all__ = [
     "Chip",
     "Curve",
     "Dataset",
+    "Faults",
     "LayerChip",
     "Mapping",
     "Network",
     "RunError",
     "Slices",
     "Study",
+    "Telegraph",
     "Tile",
     "UserError",
+    "Variation",
+    "Wires",
+    "chip_weights",
     "devices",
     "draw_latents",
+    "fluctuating_cell",
     "from_torch",
     "load_chip",
     "load_dataset",
     "load_network",
     "load_study",
     "simulate",
+    "stuck_cells",
     "summarize",
 ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reliability.chip import Chip, Converter
+from reliability.chip import Chip
 from reliability.crossbar import Crossbar, chip_network, crossbars_of, mapped_network
 from reliability.errors import UserError
 from reliability.layers import (
@@ -30,6 +30,7 @@ from reliability.layers import (
     windows,
 )
 from reliability.network import INPUT, Network
+from reliability.tile import Converter
 
 # Inputs whose activations are held at a time.
 _CHUNK = 32

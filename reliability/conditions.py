@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from reliability.chip import Chip
+from reliability.effects import EACH, choices, resolved
 from reliability.errors import UserError
 from reliability.settings import get, put
 
 TIME = "time_s"
+EFFECTS = "effects"
 # Columns of the trials table that no swept field may be named after.
 _TAKEN = ("chip", "inputs", "correct", "accuracy", "checksum", "correct_bits", "class")
 
@@ -74,7 +76,8 @@ def expand(chip: Chip, vary: Mapping[str, Sequence[Any]] | None, time_s: float =
     ----------
     chip : Chip
     vary : mapping of str to sequence
-        Values of ``"time_s"`` (seconds since the reference read) and of fields of the chip by path.
+        Values of ``"time_s"`` (seconds since the reference read) and of fields of the chip by path. Of
+        ``"effects"`` the value ``"each"`` stands for all, none, each alone and all but each.
     time_s : float
         Evaluation time where the sweep does not vary it.
 
@@ -92,6 +95,9 @@ def expand(chip: Chip, vary: Mapping[str, Sequence[Any]] | None, time_s: float =
     chips: list[Chip] = []
     times: list[list[float]] = []
     variants: list[list[str]] = []
+    if EFFECTS in vary:
+        spelled = [choices(chip) if value == EACH else [value] for value in vary[EFFECTS]]
+        vary[EFFECTS] = list(dict.fromkeys(itertools.chain.from_iterable(spelled)))
     for values in itertools.product(*vary.values()):
         condition = dict(zip(vary, values, strict=True))
         described = chip
@@ -99,6 +105,7 @@ def expand(chip: Chip, vary: Mapping[str, Sequence[Any]] | None, time_s: float =
             if field != TIME:
                 described = put(described, field, value, "vary")
                 condition[field] = get(described, field) if _plain(get(described, field)) else value
+        described = resolved(described)
         time = _time(condition.get(TIME, time_s), TIME if TIME in condition else "time_s")
         if TIME in condition:
             condition[TIME] = time

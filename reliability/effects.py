@@ -1,66 +1,86 @@
-"""What a chip does to its cells beyond their law, as the kernels' records."""
+"""The effects of a chip, and the chip with some of them taken away."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from dataclasses import replace
 
-from reliability.crossbar import Crossbar
-from reliability.kernels import layout
-from reliability.kernels.latent import NORMAL, UNIFORM
+from reliability.chip import Chip, LayerChip
+from reliability.errors import UserError
+from reliability.variation import Variation
+from reliability.wires import Wires
 
-# Draws by the field of the record that points to them. Those of a whole chip are the same in all layers.
-_VARIATION = {
-    "wafer_latent": ("wafer", NORMAL),
-    "die_latent": ("die", NORMAL),
-    "tile_latent": ("tile", NORMAL),
-    "cell_latent": ("cell", NORMAL),
-    "field_latent": ("field", NORMAL),
-}
-_FAULTS = {
-    "stuck_latent": ("stuck", UNIFORM),
-    "worn_latent": ("worn", UNIFORM),
-    "state_latent": ("worn_state", UNIFORM),
-    "cluster_latent": ("cluster", UNIFORM),
-    "row_latent": ("open_row", UNIFORM),
-    "column_latent": ("open_column", UNIFORM),
-}
-OF_CHIP = ("wafer", "die")
+EACH = "each"
+"""Stands for every choice of effects that tells what each of them does."""
+
+_BEYOND_LAWS = ("telegraph", "faults", "wear", "variation", "wires", "dac", "adc")
+_OF_LAYER = ("device", "tile", "telegraph", "faults", "variation")
 
 
-def draws_of(layer: Crossbar) -> dict[str, tuple[str, int]]:
-    """Draws of a layer's effects: (quantity, kind) by the field of the record that points to them."""
-    settings = layer.settings
-    assert settings.variation is not None and settings.faults is not None and settings.telegraph is not None
-    found: dict[str, tuple[str, int]] = {}
-    if settings.variation.is_on:
-        found |= _VARIATION
-    if settings.faults.is_on:
-        found |= _FAULTS
-    if settings.telegraph.is_on:
-        found["trap"] = ("telegraph", UNIFORM)
-    return found
+def effect_names(chip: Chip) -> tuple[str, ...]:
+    """The effects that a chip has: those of its device laws, then what else happens to its cells and sums."""
+    laws = [chip.device, *(own.device for own in chip.layers.values() if own.device)]
+    of_laws = dict.fromkeys(name for device in laws for name in device.effects())
+    return (*of_laws, *(name for name in _BEYOND_LAWS if _without(chip, name) != chip))
 
 
-def record_of(layer: Crossbar, inputs: int) -> dict[str, Any]:
-    """The record of a layer's effects in an evaluation of ``inputs``, but for the places in flat arrays."""
-    settings, device = layer.settings, layer.settings.device
-    variation, faults, telegraph = settings.variation, settings.faults, settings.telegraph
-    assert device is not None and variation is not None and faults is not None and telegraph is not None
-    record: dict[str, Any] = dict.fromkeys(layout.EFFECTS.names or (), 0)
-    record |= {"gains_at": -1, "stuck_at": -1}
-    for name in ("wafer", "die", "tile", "cell", "field", "memory"):
-        record[name] = getattr(variation, name)
-    record["own_wafer"] = int(variation.wafers == "own")
-    low = device.g_max_us if faults.low_us == "device" else faults.low_us
-    high = device.g_min_us if faults.high_us == "device" else faults.high_us
-    for name in ("stuck_low", "stuck_high", "worn_low", "cluster_rate", "cluster_radius"):
-        record[name] = getattr(faults, name)
-    for name in ("open_rows", "open_columns"):
-        record[name] = getattr(faults, name)
-    record |= {"low_us": low, "high_us": high, "worn": faults.worn_share}
-    record["cluster_us"] = low if faults.cluster_state == "low" else high
-    record |= {"amplitude": telegraph.amplitude, "exponent": telegraph.exponent}
-    record |= {"log_g_ref": math.log(telegraph.g_ref_us), "occupancy": telegraph.occupancy}
-    record |= {"rate": telegraph.rate_hz, "frozen": telegraph.frozen_share(inputs * layer.places)}
-    return record
+def resolved(chip: Chip) -> Chip:
+    """The chip with those effects taken away that ``chip.effects`` leaves out.
+
+    Raises
+    ------
+    UserError
+        If that names an effect which the chip does not have.
+    """
+    choice, whole = chip.effects.strip(), replace(chip, effects="all")
+    if choice == "all":
+        return whole
+    names = effect_names(whole)
+    for form in ("only ", "all but "):
+        if choice.startswith(form):
+            listed = [name.strip() for name in choice.removeprefix(form).split(",")]
+            break
+    else:
+        form, listed = choice, []
+    if form not in ("none", "only ", "all but ") or not set(listed) <= set(names):
+        raise UserError(
+            f'chip.effects = {chip.effects!r} must be "all", "none", "only ..." or "all but ..." with '
+            f"effects of this chip: {', '.join(names) or 'it has none'}"
+        )
+    for name in names:
+        if (name in listed) == (form == "all but "):
+            whole = _without(whole, name)
+    return whole
+
+
+def choices(chip: Chip) -> list[str]:
+    """All effects, none, each alone, and all but each."""
+    names = effect_names(chip)
+    return ["all", "none", *(f"only {name}" for name in names), *(f"all but {name}" for name in names)]
+
+
+def _without(chip: Chip, effect: str) -> Chip:
+    """A chip without one of its effects."""
+    whole = LayerChip(True, **{field: getattr(chip, field) for field in _OF_LAYER})
+    changed = _layer_without(whole, effect)
+    layers = {name: _layer_without(own, effect) for name, own in chip.layers.items()}
+    return replace(chip, layers=layers, **{field: getattr(changed, field) for field in _OF_LAYER})
+
+
+def _layer_without(own: LayerChip, effect: str) -> LayerChip:
+    """What a layer says, without one effect."""
+    if own.device is not None:
+        own = replace(own, device=own.device.effects().get(effect, own.device))
+    if own.telegraph is not None and effect == "telegraph":
+        own = replace(own, telegraph=replace(own.telegraph, amplitude=0.0))
+    if own.faults is not None and effect in ("faults", "wear"):
+        rest = own.faults.only_wear if effect == "faults" else replace(own.faults, cycles=0.0)
+        own = replace(own, faults=rest)
+    if own.variation is not None and effect == "variation":
+        own = replace(own, variation=Variation())
+    if own.tile is not None and effect == "wires":
+        own = replace(own, tile=replace(own.tile, wires=Wires()))
+    if own.tile is not None and effect == "dac":
+        own = replace(own, tile=replace(own.tile, dac=None))
+    if own.tile is not None and effect == "adc":
+        own = replace(own, tile=replace(own.tile, adc=None))
+    return own

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from reliability.checks import check, is_number
@@ -83,6 +83,13 @@ class Faults:
         """Whether anything can be broken."""
         shares = (self.stuck_low, self.stuck_high, self.cluster_share, self.open_rows, self.open_columns)
         return any(share > 0 for share in (*shares, self.worn_share))
+
+    @property
+    def only_wear(self) -> Faults:
+        """The same without what is broken from the start."""
+        return replace(
+            self, stuck_low=0.0, stuck_high=0.0, cluster_share=0.0, open_rows=0.0, open_columns=0.0
+        )
 
     @property
     def worn_share(self) -> float:

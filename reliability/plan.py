@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from reliability.calibration import Ranges, conversions
-from reliability.chip import Chip, Converter
+from reliability.cell_records import OF_CHIP, draws_of, record_of
+from reliability.chip import Chip
 from reliability.crossbar import Crossbar, chip_network, crossbars_of
 from reliability.devices.device import NORMAL as NORMAL_KIND
-from reliability.effects import OF_CHIP, draws_of, record_of
 from reliability.errors import UserError
 from reliability.kernels import layout
 from reliability.kernels.latent import BLOCK, NORMAL, UNIFORM
@@ -33,6 +33,7 @@ from reliability.lowering import Graph, Held, image_shape
 from reliability.network import Network
 from reliability.packing import aligned, append, convert_images, flat, joined, pack_images, padded
 from reliability.sharing import Span, spans_of
+from reliability.tile import Converter
 
 # Blocks of deviations that wait for the ends of their lines.
 _AHEAD = 8

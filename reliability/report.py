@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reliability.chip import Chip, Converter, Slices
+from reliability.chip import Chip, Slices
 from reliability.datasets import Dataset
 from reliability.design import Study
 from reliability.network import Network
 from reliability.settings import describe_fields
 from reliability.simulation import Simulation, available_cores
+from reliability.tile import Converter
 from reliability.units import DAY, HOUR, MINUTE, MONTH, YEAR
 
 COLUMNS = 100

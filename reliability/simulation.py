@@ -17,7 +17,7 @@ import pandas as pd
 from numba.core import config
 
 from reliability.calibration import Ranges, find_ranges, is_needed
-from reliability.chip import Chip, LayerChip, Tile
+from reliability.chip import Chip, LayerChip
 from reliability.conditions import Sweep, expand, join_levels
 from reliability.crossbar import mapped_network
 from reliability.datasets import Dataset, check_labels, from_arrays
@@ -31,6 +31,7 @@ from reliability.metrics import Metric, as_metric
 from reliability.network import Network
 from reliability.plan import Compiled, compile_plan
 from reliability.settings import whole
+from reliability.tile import Tile
 
 # Rounding of float32 products allows this much; more is a wrong mapping, not arithmetic.
 _IDEAL_TOLERANCE = 1e-5

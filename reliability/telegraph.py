@@ -13,9 +13,9 @@ class Telegraph:
     """A two-state Markov trap in every cell, on top of any device law.
 
     ``G(t) = G (1 + A(G) (s(t) - p))`` with ``A(G) = min(amplitude (G / g_ref)**-exponent, 1)``: the trap's
-    state s is 1 for ``high_s`` and 0 for ``low_s`` seconds on average, each stay exponential, and p is the
-    share of time at 1, so that the mean stays G. One cell's state at two moments is correlated by ``exp(-|t
-    - t'| (1 / high_s + 1 / low_s))``; between evaluation times it is sampled with just that correlation.
+    state s is 1 or 0, each stay is exponential, and p is the share of time at 1, so that the mean stays G.
+    One cell's state at two moments is correlated by ``exp(-|t - t'| / correlation_s)``; between evaluation
+    times it is sampled with just that correlation.
 
     A layer is read once for every input and output position, every ``read_interval_s``. Traps much slower
     than one evaluation of all inputs are frozen in it, traps much faster than the interval are redrawn at
@@ -33,8 +33,11 @@ class Telegraph:
         Microsiemens.
     exponent : float
         How the relative amplitude falls with conductance: 1 makes the jump the same in microsiemens for all.
-    high_s, low_s : float
-        Mean stay at the upper and at the lower level, seconds.
+    occupancy : float
+        p, above 0 and below 1.
+    correlation_s : float
+        Time in which a cell forgets its state, seconds: of mean stays ``high_s`` and ``low_s`` at the two
+        levels it is ``1 / (1 / high_s + 1 / low_s)``.
     read_interval_s : float
         From one read of a layer to the next, seconds.
     """
@@ -42,8 +45,8 @@ class Telegraph:
     amplitude: float = 0.0
     g_ref_us: float = 25.0
     exponent: float = 0.5
-    high_s: float = 1e-3
-    low_s: float = 1e-3
+    occupancy: float = 0.5
+    correlation_s: float = 1e-3
     read_interval_s: float = 1e-6
 
     def __post_init__(self) -> None:
@@ -53,7 +56,9 @@ class Telegraph:
         check(good, "telegraph.exponent", self.exponent, "between 0 and 2")
         good = is_number(self.g_ref_us, 1e-6, 1e6)
         check(good, "telegraph.g_ref_us", self.g_ref_us, "between 1e-6 and 1e6 (microsiemens)")
-        for name in ("high_s", "low_s", "read_interval_s"):
+        good = is_number(self.occupancy, 1e-6, 1 - 1e-6)
+        check(good, "telegraph.occupancy", self.occupancy, "above 0 and below 1")
+        for name in ("correlation_s", "read_interval_s"):
             value = getattr(self, name)
             check(is_number(value, 1e-12, 1e15), f"telegraph.{name}", value, "from 1e-12 to 1e15 seconds")
 
@@ -63,18 +68,18 @@ class Telegraph:
         return self.amplitude > 0
 
     @property
-    def occupancy(self) -> float:
-        """Share of time at the upper level."""
-        return self.high_s / (self.high_s + self.low_s)
+    def high_s(self) -> float:
+        """Mean stay at the upper level, seconds."""
+        return self.correlation_s / (1 - self.occupancy)
 
     @property
-    def rate_hz(self) -> float:
-        """Rate at which a cell forgets its state."""
-        return 1 / self.high_s + 1 / self.low_s
+    def low_s(self) -> float:
+        """Mean stay at the lower level, seconds."""
+        return self.correlation_s / self.occupancy
 
     def frozen_share(self, reads: int) -> float:
         """Correlation of two reads, averaged over all pairs of an evaluation of ``reads`` reads."""
-        step = self.rate_hz * self.read_interval_s
+        step = self.read_interval_s / self.correlation_s
         if reads < 2 or step * reads < 1e-5:
             return 1.0
         # The sum of (reads - k) exp(-k step) over k from 1 on, in a form that keeps its digits.
@@ -116,13 +121,12 @@ def fluctuating_cell(
         p, above 0 and below 1.
     """
     check(is_number(occupancy, 1e-6, 1 - 1e-6), "occupancy", occupancy, "above 0 and below 1")
-    # Stays so short that nothing is left of a state at the next read.
-    stay = 1e-3 * read_interval_s
     return Telegraph(
         amplitude=a0 / math.sqrt(occupancy * (1 - occupancy)),
         g_ref_us=g_ref_us,
         exponent=exponent,
-        high_s=stay * occupancy,
-        low_s=stay * (1 - occupancy),
+        occupancy=occupancy,
+        # So short that nothing is left of a state at the next read.
+        correlation_s=1e-3 * read_interval_s,
         read_interval_s=read_interval_s,
     )

@@ -21,8 +21,10 @@ class Wires:
 
     Parameters
     ----------
-    word_ohm, bit_ohm : float
-        Of the segment between two neighbouring cells of a word line, and of a bit line, ohm.
+    word_ohm : float
+        Of the segment between two neighbouring cells of a word line, ohm.
+    bit_ohm : float or "word"
+        The same of a bit line; ``"word"`` takes that of a word line.
     driver_ohm, sense_ohm : float
         Between a source and its word line, and between a bit line and the ground of its amplifier, ohm.
     driven : {"one", "both"}
@@ -30,7 +32,7 @@ class Wires:
     """
 
     word_ohm: float = 0.0
-    bit_ohm: float = 0.0
+    bit_ohm: float | Literal["word"] = "word"
     driver_ohm: float = 0.0
     sense_ohm: float = 0.0
     driven: Literal["one", "both"] = "one"
@@ -38,20 +40,25 @@ class Wires:
     def __post_init__(self) -> None:
         for name in _RESISTANCES:
             value = getattr(self, name)
-            good = value == 0 or is_number(value, 1e-6, 1e6)
+            good = value == 0 or is_number(value, 1e-6, 1e6) or (name == "bit_ohm" and value == "word")
             check(good, f"wires.{name}", value, "0, or from 1e-6 to 1e6 ohm")
         check(self.driven in ("one", "both"), "wires.driven", self.driven, '"one" or "both"')
 
     @property
     def is_on(self) -> bool:
         """Whether any wire has a resistance."""
-        return any(getattr(self, name) > 0 for name in _RESISTANCES)
+        return any(getattr(self, name) not in (0, "word") for name in _RESISTANCES)
+
+    @property
+    def bit_segment_ohm(self) -> float:
+        """Of the segment between two neighbouring cells of a bit line, ohm."""
+        return self.word_ohm if self.bit_ohm == "word" else self.bit_ohm
 
     def describe(self) -> str:
         """The resistances, in words."""
         ends = "one end" if self.driven == "one" else "both ends"
         return (
-            f"wires of {self.word_ohm:g} ohm a word-line and {self.bit_ohm:g} ohm a bit-line segment, "
-            f"drivers of {self.driver_ohm:g} ohm at {ends}, sense amplifiers of {self.sense_ohm:g} ohm; "
+            f"wires of {self.word_ohm:g} ohm a word-line and {self.bit_segment_ohm:g} ohm a bit-line "
+            f"segment, drivers of {self.driver_ohm:g} ohm at {ends}, sense amplifiers of {self.sense_ohm:g} ohm; "
             f"solved exactly, cells linear"
         )

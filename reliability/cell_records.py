@@ -1,0 +1,66 @@
+"""What a chip does to its cells beyond their law, as the kernels' records."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from reliability.crossbar import Crossbar
+from reliability.kernels import layout
+from reliability.kernels.latent import NORMAL, UNIFORM
+
+# Draws by the field of the record that points to them. Those of a whole chip are the same in all layers.
+_VARIATION = {
+    "wafer_latent": ("wafer", NORMAL),
+    "die_latent": ("die", NORMAL),
+    "tile_latent": ("tile", NORMAL),
+    "cell_latent": ("cell", NORMAL),
+    "field_latent": ("field", NORMAL),
+}
+_FAULTS = {
+    "stuck_latent": ("stuck", UNIFORM),
+    "worn_latent": ("worn", UNIFORM),
+    "state_latent": ("worn_state", UNIFORM),
+    "cluster_latent": ("cluster", UNIFORM),
+    "row_latent": ("open_row", UNIFORM),
+    "column_latent": ("open_column", UNIFORM),
+}
+OF_CHIP = ("wafer", "die")
+
+
+def draws_of(layer: Crossbar) -> dict[str, tuple[str, int]]:
+    """Draws of a layer's effects: (quantity, kind) by the field of the record that points to them."""
+    settings = layer.settings
+    assert settings.variation is not None and settings.faults is not None and settings.telegraph is not None
+    found: dict[str, tuple[str, int]] = {}
+    if settings.variation.is_on:
+        found |= _VARIATION
+    if settings.faults.is_on:
+        found |= _FAULTS
+    if settings.telegraph.is_on:
+        found["trap"] = ("telegraph", UNIFORM)
+    return found
+
+
+def record_of(layer: Crossbar, inputs: int) -> dict[str, Any]:
+    """The record of a layer's effects in an evaluation of ``inputs``, but for the places in flat arrays."""
+    settings, device = layer.settings, layer.settings.device
+    variation, faults, telegraph = settings.variation, settings.faults, settings.telegraph
+    assert device is not None and variation is not None and faults is not None and telegraph is not None
+    record: dict[str, Any] = dict.fromkeys(layout.EFFECTS.names or (), 0)
+    record |= {"gains_at": -1, "stuck_at": -1}
+    for name in ("wafer", "die", "tile", "cell", "field", "memory"):
+        record[name] = getattr(variation, name)
+    record["own_wafer"] = int(variation.wafers == "own")
+    low = device.g_max_us if faults.low_us == "device" else faults.low_us
+    high = device.g_min_us if faults.high_us == "device" else faults.high_us
+    for name in ("stuck_low", "stuck_high", "worn_low", "cluster_rate", "cluster_radius"):
+        record[name] = getattr(faults, name)
+    for name in ("open_rows", "open_columns"):
+        record[name] = getattr(faults, name)
+    record |= {"low_us": low, "high_us": high, "worn": faults.worn_share}
+    record["cluster_us"] = low if faults.cluster_state == "low" else high
+    record |= {"amplitude": telegraph.amplitude, "exponent": telegraph.exponent}
+    record |= {"log_g_ref": math.log(telegraph.g_ref_us), "occupancy": telegraph.occupancy}
+    record |= {"rate": 1 / telegraph.correlation_s, "frozen": telegraph.frozen_share(inputs * layer.places)}
+    return record
