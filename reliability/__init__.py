@@ -47,7 +47,7 @@ from reliability.datasets import Dataset, load_dataset  # noqa: E402
 from reliability.design import Study, load_study  # noqa: E402
 from reliability.errors import RunError, UserError  # noqa: E402
 from reliability.faults import Faults, stuck_cells  # noqa: E402
-from reliability.figure import Curve  # noqa: E402
+from reliability.figure import Costs, Curve, Points  # noqa: E402
 from reliability.latents import draw_latents  # noqa: E402
 from reliability.montecarlo import simulate  # noqa: E402
 from reliability.network import Network, load_network  # noqa: E402
@@ -73,12 +73,14 @@ __all__ = [
     "WEEK",
     "YEAR",
     "Chip",
+    "Costs",
     "Curve",
     "Dataset",
     "Faults",
     "LayerChip",
     "Mapping",
     "Network",
+    "Points",
     "RunError",
     "Slices",
     "Study",

@@ -12,7 +12,7 @@ from typing import Any
 from reliability.chip import Chip
 from reliability.datasets import Dataset, parse_dataset
 from reliability.errors import UserError
-from reliability.figure import Curve
+from reliability.figure import Costs, Curve, Figure
 from reliability.montecarlo import MAXIMUM
 from reliability.network import Network, load_network
 from reliability.preprocessing import parse_preprocessing
@@ -35,7 +35,7 @@ class Study:
     chip : Chip
     vary : mapping of str to list
         As in :func:`reliability.simulate`.
-    figure : Curve
+    figure : Curve, Points or Costs
     time_s : float
         Evaluation time where it is not varied, seconds.
     chips : int
@@ -62,7 +62,7 @@ class Study:
     dataset: str
     chip: Chip
     vary: MappingType[str, list]
-    figure: Curve
+    figure: Figure
     time_s: float = 0.0
     chips: int = 1000
     ci_width: float | None = None
@@ -77,7 +77,7 @@ class Study:
     def __post_init__(self) -> None:
         if self.target is not None and not 0 < self.target <= 1:
             raise UserError(f"target = {self.target!r} must be an accuracy above 0 and at most 1")
-        for name in (self.figure.x, self.figure.hue):
+        for name in _fields_of(self.figure):
             if name is not None and name not in self.vary:
                 raise UserError(f"figure names {name!r}, which the study does not vary")
 
@@ -127,6 +127,13 @@ class Study:
             raise UserError(f"--set {path}: this study varies {varied}; set its values, vary.{varied}=[...]")
         new: Study = put(self, path, value)
         return new
+
+
+def _fields_of(figure: Figure) -> tuple[str | None, ...]:
+    """Varied fields that a figure shows."""
+    if isinstance(figure, Costs):
+        return ("effects",)
+    return (figure.x if isinstance(figure, Curve) else figure.y, figure.hue)
 
 
 def study_folder() -> Path:

@@ -13,6 +13,7 @@ import pandas as pd
 from reliability.chip import Chip, Slices
 from reliability.datasets import Dataset
 from reliability.design import Study
+from reliability.effects import effect_names, resolved
 from reliability.network import Network
 from reliability.settings import describe_fields
 from reliability.simulation import Simulation, available_cores
@@ -63,7 +64,9 @@ def describe(study: Study, network: Network, dataset: Dataset, simulation: Simul
         f"           {network.about}",
         f"Inputs     {len(dataset)} of {dataset.name} ({dataset.source})",
         f"Chip       {study.chip.device.describe()}",
+        *([f"           {study.chip.device.note}"] if study.chip.device.note else []),
         *(f"           {line}" for line in _array_lines(study.chip)),
+        *(f"           {line}" for line in _effect_lines(study.chip)),
         f"           compensation {study.chip.compensation}; accumulated noise {study.chip.read_noise}",
         f"Sweep      {len(sweep.conditions)} conditions:",
     ]
@@ -303,6 +306,14 @@ def _array_lines(chip: Chip) -> list[str]:
         plural = "s" if slices.count > 1 else ""
         lines.append(f"{slices.count} slice{plural} a weight, fill {slices.fill}{each}")
     return lines
+
+
+def _effect_lines(chip: Chip) -> list[str]:
+    """What happens to the cells beyond their law, and the effects by name."""
+    beyond = (chip.telegraph, chip.faults, chip.variation, chip.tile.wires)
+    lines = [effect.describe() for effect in beyond if effect.is_on]
+    names = effect_names(resolved(chip))
+    return [*lines, f"effects: {', '.join(names) if names else 'none'}"]
 
 
 def _sums_a_product(chip: Chip) -> int:

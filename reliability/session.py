@@ -89,7 +89,7 @@ def run_study(
         trials,
         summary,
         {FAILURES: _failures(trials, study.target), CONVERTERS: _converters(trials)},
-        lambda paths: plots.save(plots.accuracy_curve(trials, summary, study.figure), paths),
+        lambda paths: plots.save(plots.draw(trials, summary, study.figure), paths),
         provenance(command or [], settings, time.perf_counter() - start),
     )
     if not quiet:

@@ -22,6 +22,7 @@ from reliability.conditions import Sweep, expand, join_levels
 from reliability.crossbar import mapped_network
 from reliability.datasets import Dataset, check_labels, from_arrays
 from reliability.devices import ideal as ideal_device
+from reliability.effects import effect_names, resolved
 from reliability.errors import RunError, UserError
 from reliability.kernels.engine import run_chips
 from reliability.kernels.intrinsics import HAS_DOT
@@ -278,9 +279,10 @@ class Simulation:
             groups = trials.groupby([*others, "chip"], sort=False, observed=True)["checksum"]
             if (groups.nunique() == 1).all():
                 values = ", ".join(str(v) for v in trials[field].unique())
+                names = ", ".join(effect_names(resolved(self.chip))) or "none"
                 raise RunError(
-                    f"sweeping {field} over {values} changed no logit of any chip: with "
-                    f"{self.chip.device.describe()} this field has no effect here"
+                    f"sweeping {field} over {values} changed no logit of any chip; the chip's effects are "
+                    f"{names}, its devices {self.chip.device.describe()}: this field has no effect here"
                 )
 
     def ranges(self, chip: Chip) -> dict[str, Ranges]:

@@ -59,6 +59,6 @@ class Wires:
         ends = "one end" if self.driven == "one" else "both ends"
         return (
             f"wires of {self.word_ohm:g} ohm a word-line and {self.bit_segment_ohm:g} ohm a bit-line "
-            f"segment, drivers of {self.driver_ohm:g} ohm at {ends}, sense amplifiers of {self.sense_ohm:g} ohm; "
-            f"solved exactly, cells linear"
+            f"segment, drivers of {self.driver_ohm:g} ohm at {ends}, sense amplifiers of "
+            f"{self.sense_ohm:g} ohm; solved exactly, cells linear"
         )

@@ -1,11 +1,7 @@
-"""Figures for papers, from tables alone."""
+"""Accuracy against a varied quantity."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -17,31 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from reliability.figure import Curve
-from reliability.files import write_atomically
+from reliability.plots.style import BAND, CLEAN, COLUMN_CM, STYLE, look_of, reference_accuracy, say
 from reliability.units import DAY, HOUR, MONTH, YEAR
 
-COLUMN_CM = 8.5
-"""Width of one column of a two-column paper."""
-
-# Okabe and Ito's colours, told apart with every common colour vision.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _TIMES = {0.0: "0\ns", 1.0: "1\ns", HOUR: "1\nh", DAY: "1\nday", MONTH: "1\nmonth", YEAR: "1\nyear"}
-_BAND: dict[str, Any] = {"alpha": 0.2, "linewidth": 0}
-_CLEAN: dict[str, Any] = {"color": "0.3", "linewidth": 0.8, "linestyle": (0, (4, 2))}
-_STYLE: dict[Any, Any] = {
-    "font.size": 8,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
-    "legend.fontsize": 7,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "lines.linewidth": 1.2,
-    "lines.markersize": 3.2,
-    "pdf.fonttype": 42,
-}
 
 
 def accuracy_curve(trials: pd.DataFrame, summary: pd.DataFrame, curve: Curve) -> Figure:
@@ -63,72 +38,44 @@ def accuracy_curve(trials: pd.DataFrame, summary: pd.DataFrame, curve: Curve) ->
 
     drops = summary[(summary["estimand"] == "drop") & (summary["varies"] == "chips and inputs")]
     panels = 2 if len(drops) else 1
-    with sns.axes_style("ticks"), mpl.rc_context(_STYLE):
+    with sns.axes_style("ticks"), mpl.rc_context(STYLE):
         size = (COLUMN_CM / 2.54, (3.4 + 3.5 * panels) / 2.54)
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
         hues = [None] if curve.hue is None else list(pd.unique(trials[curve.hue]))
         for i, hue in enumerate(hues):
-            look = _look(i)
+            look = look_of(i)
             _chips(axes[0], trials if hue is None else trials[trials[curve.hue] == hue], curve, look)
             if panels == 2:
                 _drop(axes[1], drops if hue is None else drops[drops[curve.hue] == hue], curve, look)
-        _say(axes[0], "Mean; band: 5\N{EN DASH}95 % of chips")
+        say(axes[0], "Mean; band: 5\N{EN DASH}95 % of chips")
         if panels == 2:
-            _say(axes[1], "Mean drop; band: its 95 % interval (chips and inputs)")
+            say(axes[1], "Mean drop; band: its 95 % interval (chips and inputs)")
         metric = str(trials.attrs.get("metric", "top-1")).capitalize()
         axes[0].set_ylabel(f"{metric} accuracy (%)")
         clean = reference_accuracy(trials)
         if clean is not None:
-            axes[0].axhline(100 * clean, **_CLEAN)
+            axes[0].axhline(100 * clean, **CLEAN)
         if panels == 2:
             axes[1].set_ylabel("Drop (points)")
-            axes[1].axhline(0, **_CLEAN)
+            axes[1].axhline(0, **CLEAN)
         _x_axis(axes[-1], trials, curve)
         _legend(figure, curve, hues, clean is not None)
         sns.despine(figure)
     return figure
 
 
-def save(figure: Figure, paths: Sequence[Path]) -> None:
-    """Write a figure to each path; the file's ending names the format."""
-    for path in paths:
-        # Without a date equal figures are equal files.
-        options: dict[str, Any] = {"format": path.suffix[1:], "dpi": 300}
-        if path.suffix == ".pdf":
-            options["metadata"] = {"CreationDate": None}
-        write_atomically(path, partial(figure.savefig, **options))
-
-
 def _chips(axes: Axes, trials: pd.DataFrame, curve: Curve, look: dict[str, Any]) -> None:
     chips = 100 * trials.groupby(curve.x)["accuracy"].quantile([0.05, 0.95]).unstack()
     means = 100 * trials.groupby(curve.x)["accuracy"].mean()
-    axes.fill_between(means.index, chips[0.05], chips[0.95], color=look["color"], **_BAND)
+    axes.fill_between(means.index, chips[0.05], chips[0.95], color=look["color"], **BAND)
     axes.plot(means.index, means, **look)
 
 
 def _drop(axes: Axes, rows: pd.DataFrame, curve: Curve, look: dict[str, Any]) -> None:
     rows = rows.sort_values(curve.x)
-    axes.fill_between(rows[curve.x], 100 * rows["low"], 100 * rows["high"], color=look["color"], **_BAND)
+    axes.fill_between(rows[curve.x], 100 * rows["low"], 100 * rows["high"], color=look["color"], **BAND)
     axes.plot(rows[curve.x], 100 * rows["value"], **look)
-
-
-def _look(i: int) -> dict[str, Any]:
-    return {"color": COLOURS[i % len(COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
-
-
-def _say(axes: Axes, text: str) -> None:
-    """What line and band of a panel are."""
-    axes.set_title(text, loc="left", fontsize=7, pad=3)
-
-
-def reference_accuracy(trials: pd.DataFrame) -> float | None:
-    """Accuracy of the digital network on the same inputs, where the table holds it."""
-    packed = trials.attrs.get("reference_bits")
-    if not isinstance(packed, str):
-        return None
-    right = np.frombuffer(base64.b64decode(packed), np.uint8)
-    return int(np.bitwise_count(right).sum()) / int(trials["inputs"].iloc[0])
 
 
 def _x_axis(axes: Axes, trials: pd.DataFrame, curve: Curve) -> None:
@@ -153,11 +100,10 @@ def _x_axis(axes: Axes, trials: pd.DataFrame, curve: Curve) -> None:
 def _legend(figure: Figure, curve: Curve, hues: list[Any], clean: bool) -> None:
     entries: list[tuple[Line2D, str]] = []
     for i, hue in enumerate(hues):
-        entries.append(
-            (Line2D([], [], **_look(i)), "mean over chips" if hue is None else f"{curve.hue}: {hue}")
-        )
+        name = "mean over chips" if hue is None else curve.names.get(str(hue), f"{curve.hue}: {hue}")
+        entries.append((Line2D([], [], **look_of(i)), name))
     if clean:
-        entries.append((Line2D([], [], **_CLEAN), "digital network"))
+        entries.append((Line2D([], [], **CLEAN), "digital network"))
     handles, labels = zip(*entries, strict=True)
     options: dict[str, Any] = {
         "frameon": False,

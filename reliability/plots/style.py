@@ -1,0 +1,67 @@
+"""What all figures have in common: size, colours, and how they are written."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reliability.files import write_atomically
+
+COLUMN_CM = 8.5
+"""Width of one column of a two-column paper."""
+
+# Okabe and Ito's colours, told apart with every common colour vision.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+BAND: dict[str, Any] = {"alpha": 0.2, "linewidth": 0}
+CLEAN: dict[str, Any] = {"color": "0.3", "linewidth": 0.8, "linestyle": (0, (4, 2))}
+STYLE: dict[Any, Any] = {
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 3.2,
+    "pdf.fonttype": 42,
+}
+
+
+def save(figure: Figure, paths: Sequence[Path]) -> None:
+    """Write a figure to each path; the file's ending names the format."""
+    for path in paths:
+        # Without a date equal figures are equal files.
+        options: dict[str, Any] = {"format": path.suffix[1:], "dpi": 300}
+        if path.suffix == ".pdf":
+            options["metadata"] = {"CreationDate": None}
+        write_atomically(path, partial(figure.savefig, **options))
+
+
+def look_of(i: int) -> dict[str, Any]:
+    """Colour and marker of curve ``i``."""
+    return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
+
+
+def say(axes: Axes, text: str) -> None:
+    """What line and band of a panel are."""
+    axes.set_title(text, loc="left", fontsize=7, pad=3)
+
+
+def reference_accuracy(trials: pd.DataFrame) -> float | None:
+    """Accuracy of the digital network on the same inputs, where the table holds it."""
+    packed = trials.attrs.get("reference_bits")
+    if not isinstance(packed, str):
+        return None
+    right = np.frombuffer(base64.b64decode(packed), np.uint8)
+    return int(np.bitwise_count(right).sum()) / int(trials["inputs"].iloc[0])
