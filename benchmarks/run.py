@@ -20,6 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import cold
+import effects
 import growth
 import memory
 import sweeps
@@ -38,6 +39,7 @@ REPORTS = {
     "cold": lambda rounds, _: cold.report(rounds),
     "memory": lambda *_: memory.report(),
     "growth": growth.report,
+    "effects": effects.report,
 }
 
 

@@ -6,14 +6,15 @@ import numpy as np
 from numba import njit
 
 from .cache import compiled
-from .faults import find_faults, stick
+from .faults import call_faults, stick
 from .intrinsics import prefer_wide_vectors
 from .latent import BLOCK, NORMAL, fill_normals, fill_uniforms
 from .law import call_conductance, call_program
 from .layout import PAIR
 from .response import ROUNDING, deviate, go_part_way, round_line
-from .telegraph import fluctuate
-from .variation import find_gains, vary
+from .telegraph import call_fluctuate
+from .variation import call_gains, vary
+from .wired import call_attenuate
 
 _F = np.float32
 _LANES = 64
@@ -133,9 +134,61 @@ def _conduct(plan, work, layer, effects, time, chip, copy, block, state, z, para
     if effects.gains_at >= 0:
         vary(work.gains[effects.gains_at + first : effects.gains_at + first + BLOCK], g, v)
     if effects.amplitude > _F(0):
-        fluctuate(plan, effects, time, chip, copy, block, g, v, work.traps)
+        seconds = plan.seconds[time]
+        call_fluctuate(
+            plan.fluctuate, effects, plan.latents, time, seconds, chip, copy, block, g, v, work.traps
+        )
     if effects.stuck_at >= 0:
         stick(work.stuck[effects.stuck_at + first : effects.stuck_at + first + BLOCK], g, v)
+
+
+@njit(inline="always")
+def _weights_at(work, layer, s, block):
+    at = layer.weights_at + s * layer.slice_step + block * BLOCK
+    return work.weights[at : at + BLOCK]
+
+
+@compiled()
+def _combine(plan, work, layer, time, chip, s, block, g, v, z, readout, w):
+    """One slice's weights of a block and their variance, from its devices; returns their read-out."""
+    _weights_of_slice(g, layer.devices, layer.scale, w)
+    variance = work.variance[:BLOCK]
+    if layer.variance_at >= 0:
+        at = layer.variance_at + s * layer.slice_step + block * BLOCK
+        variance = work.variance[at : at + BLOCK]
+        _variance_of_slice(v, layer.devices, layer.scale, variance)
+    if not readout:
+        return 0.0
+    outputs = g[:BLOCK]
+    take(outputs, w)
+    if layer.variance_at >= 0:
+        latent = plan.latents[layer.readout_at + time]
+        draw(z, 0, latent, plan.supplied, chip, s, block, layer.blocks)
+        _add_reading(outputs, variance, z)
+    count = min(BLOCK, layer.rows * layer.lines - block * BLOCK)
+    return plan.parameters[layer.significance_at + s] * _sum_of_magnitudes(outputs, count)
+
+
+@compiled()
+def _keep(work, layer, s, block, g, v):
+    """Put a block's conductances and variances where the wires of whole tiles see them."""
+    for device in range(layer.devices):
+        first = ((s * layer.devices + device) * layer.blocks + block) * BLOCK
+        here = slice(device * BLOCK, (device + 1) * BLOCK)
+        take(work.conductances[first : first + BLOCK], g[here])
+        if layer.variance_at >= 0:
+            take(work.spreads[first : first + BLOCK], v[here])
+
+
+@compiled()
+def _recall(work, layer, s, block, g, v):
+    """Take a block's conductances and variances from where the wires have left them."""
+    for device in range(layer.devices):
+        first = ((s * layer.devices + device) * layer.blocks + block) * BLOCK
+        here = slice(device * BLOCK, (device + 1) * BLOCK)
+        take(g[here], work.conductances[first : first + BLOCK])
+        if layer.variance_at >= 0:
+            take(v[here], work.spreads[first : first + BLOCK])
 
 
 @compiled()
@@ -168,10 +221,16 @@ def realise(plan, work, index, time, program, readout, share, chip):
     layer = plan.layers[index]
     effects = plan.effects[layer.effects_at]
     if program and effects.gains_at >= 0:
-        find_gains(plan, work, layer, effects, chip)
+        call_gains(
+            plan.find_gains, layer, effects, plan.latents, chip, work.gains[effects.gains_at :], work.field,
+            work.before, work.cells[:BLOCK],
+        )  # fmt: skip
     if program and effects.stuck_at >= 0:
-        find_faults(plan, work, layer, effects, chip)
-    size = layer.rows * layer.lines
+        call_faults(
+            plan.find_faults, layer, effects, plan.latents, chip, work.stuck[effects.stuck_at :], work.field,
+            work.cells,
+        )  # fmt: skip
+    wired = layer.wires_at >= 0
     latents_of_time = layer.time_latents_at + time * layer.time_latents
     first = layer.program_parameters_at
     program_parameters = plan.parameters[first : first + layer.program_parameters]
@@ -227,24 +286,14 @@ def realise(plan, work, index, time, program, readout, share, chip):
                     plan, work, layer, effects, time, chip, copy, block, state, z, time_parameters,
                     g[here], v[here],
                 )  # fmt: skip
-            at = s * layer.slice_step + block * BLOCK
-            w = target if share else work.weights[layer.weights_at + at : layer.weights_at + at + BLOCK]
-            _weights_of_slice(g, devices, layer.scale, w)
-            variance = work.variance[:BLOCK]
-            if layer.variance_at >= 0:
-                variance = work.variance[layer.variance_at + at : layer.variance_at + at + BLOCK]
-                _variance_of_slice(v, devices, layer.scale, variance)
+            if wired:
+                _keep(work, layer, s, block, g, v)
+                continue
+            w = target if share else _weights_at(work, layer, s, block)
+            total += _combine(plan, work, layer, time, chip, s, block, g, v, z, readout, w)
             if share:
                 deviate(w, signed, layer.scale, work.deviations[used : used + BLOCK])
                 used += BLOCK
-            if readout:
-                outputs = g[:BLOCK]
-                take(outputs, w)
-                if layer.variance_at >= 0:
-                    latent = plan.latents[layer.readout_at + time]
-                    draw(z, 0, latent, plan.supplied, chip, s, block, layer.blocks)
-                    _add_reading(outputs, variance, z)
-                total += factor * _sum_of_magnitudes(outputs, min(BLOCK, size - block * BLOCK))
         if share:
             # Lines that are complete are rounded while they are in the first cache.
             while line < layer.lines and used - held >= layer.rows:
@@ -257,6 +306,16 @@ def realise(plan, work, index, time, program, readout, share, chip):
             if used + BLOCK > work.deviations.size:
                 take(work.deviations[: used - held], work.deviations[held:used])
                 held, used = 0, used - held
+    if wired:
+        call_attenuate(
+            plan.attenuate, layer, plan.wires[layer.wires_at], work.conductances, work.spreads, work.tile,
+            work.wiring,
+        )  # fmt: skip
+        for block in range(layer.blocks):
+            for s in range(layer.slices):
+                _recall(work, layer, s, block, g, v)
+                w = _weights_at(work, layer, s, block)
+                total += _combine(plan, work, layer, time, chip, s, block, g, v, z, readout, w)
     work.shared[index] = share and rounding <= ROUNDING * energy
     return total
 

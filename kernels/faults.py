@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import from_dtype, types
+from numba.extending import intrinsic
 
 from .cache import compiled
 from .intrinsics import prefer_wide_vectors
 from .latent import BLOCK, fill_uniforms
+from .layout import EFFECTS, LATENT, LAYER
 from .place import line_of_tile, lines_of_tile, rows_of_tile, tiles_of
+from .pointer import caller
 
 _F = np.float32
 WORKS = _F(-1)
@@ -15,8 +19,8 @@ WORKS = _F(-1)
 
 
 @compiled()
-def _draw(plan, latent, chip, copy, block, u):
-    own = plan.latents[latent]
+def _draw(latents, latent, chip, copy, block, u):
+    own = latents[latent]
     fill_uniforms(u, 0, block, np.uint32(chip), np.uint32(copy), np.uint32(0), own.key0, own.key1)
 
 
@@ -52,7 +56,7 @@ def _break_clusters(layer, effects, u, across, down, stuck):
 
 
 @compiled()
-def _open_lines(plan, layer, effects, chip, copy, across, down, u, stuck):
+def _open_lines(latents, layer, effects, chip, copy, across, down, u, stuck):
     """Word lines and bit lines of one tile that carry no current."""
     tile = across * tiles_of(layer)[1] + down
     first, lines, reference = lines_of_tile(layer, across)
@@ -61,7 +65,7 @@ def _open_lines(plan, layer, effects, chip, copy, across, down, u, stuck):
     for i in range(rows):
         if i % BLOCK == 0:
             block = tile * ((layer.tile_rows + BLOCK - 1) // BLOCK) + i // BLOCK
-            _draw(plan, effects.row_latent, chip, copy, block, u)
+            _draw(latents, effects.row_latent, chip, copy, block, u)
         if u[i % BLOCK] <= effects.open_rows:
             for k in range(lines):
                 line = line_of_tile(first, lines - (reference >= 0), reference, k)
@@ -69,7 +73,7 @@ def _open_lines(plan, layer, effects, chip, copy, across, down, u, stuck):
     for k in range(lines):
         if k % BLOCK == 0:
             block = tile * ((layer.tile_columns + BLOCK) // BLOCK) + k // BLOCK
-            _draw(plan, effects.column_latent, chip, copy, block, u)
+            _draw(latents, effects.column_latent, chip, copy, block, u)
         if u[k % BLOCK] <= effects.open_columns:
             line = line_of_tile(first, lines - (reference >= 0), reference, k)
             for i in range(rows):
@@ -77,41 +81,43 @@ def _open_lines(plan, layer, effects, chip, copy, across, down, u, stuck):
 
 
 @compiled()
-def find_faults(plan, work, layer, effects, chip):
-    """Write what each broken cell of a layer conducts to ``work.stuck``, and ``WORKS`` for the others.
+def find_faults(layer, effects, latents, chip, stuck, field, scratch):
+    """Write what each broken cell of a layer conducts, and ``WORKS`` for the others.
 
     Parameters
     ----------
-    plan : layout.Plan
-    work : layout.Workspace
     layer : record of layout.LAYER
     effects : record of layout.EFFECTS
+    latents : ndarray of layout.LATENT
     chip : int
+    stuck : ndarray of float32
+        Written: all copies of the layer's cells.
+    field, scratch : ndarray of float32
+        Scratch: one array's cells, and three blocks.
     """
     prefer_wide_vectors()
     size = layer.blocks * BLOCK
-    u, worn, state = work.cells[:BLOCK], work.cells[BLOCK : 2 * BLOCK], work.cells[2 * BLOCK : 3 * BLOCK]
+    u, worn, state = scratch[:BLOCK], scratch[BLOCK : 2 * BLOCK], scratch[2 * BLOCK : 3 * BLOCK]
     for i in range(BLOCK):
         worn[i], state[i] = _F(2), _F(2)
     across, down = tiles_of(layer)
     for copy in range(layer.slices * layer.devices):
-        stuck = work.stuck[effects.stuck_at + copy * size : effects.stuck_at + (copy + 1) * size]
+        own_stuck = stuck[copy * size : (copy + 1) * size]
         for block in range(layer.blocks):
-            _draw(plan, effects.stuck_latent, chip, copy, block, u)
+            _draw(latents, effects.stuck_latent, chip, copy, block, u)
             if effects.worn > _F(0):
-                _draw(plan, effects.worn_latent, chip, copy, block, worn)
-                _draw(plan, effects.state_latent, chip, copy, block, state)
-            _break_cells(effects, u, worn, state, stuck[block * BLOCK : (block + 1) * BLOCK])
+                _draw(latents, effects.worn_latent, chip, copy, block, worn)
+                _draw(latents, effects.state_latent, chip, copy, block, state)
+            _break_cells(effects, u, worn, state, own_stuck[block * BLOCK : (block + 1) * BLOCK])
         if effects.cluster_rate > _F(0):
-            centres = work.field[:size]
             for block in range(layer.blocks):
-                own = centres[block * BLOCK : (block + 1) * BLOCK]
-                _draw(plan, effects.cluster_latent, chip, copy, block, own)
+                own = field[block * BLOCK : (block + 1) * BLOCK]
+                _draw(latents, effects.cluster_latent, chip, copy, block, own)
             for tile in range(across * down):
-                _break_clusters(layer, effects, centres, tile // down, tile % down, stuck)
+                _break_clusters(layer, effects, field, tile // down, tile % down, own_stuck)
         if effects.open_rows > _F(0) or effects.open_columns > _F(0):
             for tile in range(across * down):
-                _open_lines(plan, layer, effects, chip, copy, tile // down, tile % down, u, stuck)
+                _open_lines(latents, layer, effects, chip, copy, tile // down, tile % down, u, own_stuck)
 
 
 @compiled()
@@ -122,3 +128,16 @@ def stick(stuck, g, variance):
         works = stuck[i] < _F(0)
         g[i] = g[i] if works else stuck[i]
         variance[i] = variance[i] if works else _F(0)
+
+
+_FLOATS = types.float32[::1]
+FAULTS = types.void(
+    from_dtype(LAYER), from_dtype(EFFECTS), types.Array(from_dtype(LATENT), 1, "C"), types.int64,
+    _FLOATS, _FLOATS, _FLOATS,
+)  # fmt: skip
+
+
+@intrinsic
+def call_faults(typingctx, address, layer, effects, latents, chip, stuck, field, scratch):
+    """Call :func:`find_faults` at ``address``."""
+    return caller(FAULTS)

@@ -225,10 +225,15 @@ Plan = namedtuple(
         "parameters",
         "supplied",  # float32: latents given by the caller, from chip 0 on
         "effects",  # EFFECTS, one an analog layer
+        "wires",  # wires.WIRES
         "seconds",  # float64: the times
         "times",  # int; with a reference, time 0 is the reference read and not evaluated
         "reference",  # whether the first time is the reference read of the compensation
         "multiply",  # address of the product
+        "find_gains",  # addresses of the effects' kernels; 0 where no layer has the effect
+        "find_faults",
+        "fluctuate",
+        "attenuate",
         "compensated",  # int64, one a variant: whether its outputs are rescaled
     ],
 )
@@ -246,6 +251,10 @@ Workspace = namedtuple(
         "field",  # float32: draws of all cells of one array
         "before",  # float32: one line of a tile
         "traps",  # float32: states of one block of cells
+        "conductances",  # float32: what the cells of one layer conduct, where wires see whole tiles
+        "spreads",  # float32: variance of what each read redraws of them, uS**2
+        "tile",  # float32: conductances of one tile
+        "wiring",  # float32: what solving one tile needs
         "sums",  # float32: one strip of a layer's column sums
         "converted",  # float32: converted inputs of one layer, pulse by pulse
         "squares",  # float32: squared inputs of one layer

@@ -9,11 +9,15 @@ cell and window: a cell has one history, whichever moments are looked at.
 from __future__ import annotations
 
 import numpy as np
+from numba import from_dtype, types
+from numba.extending import intrinsic
 
 from .cache import compiled
 from .float32 import exp32, log32
 from .intrinsics import prefer_wide_vectors
 from .latent import BLOCK, fill_uniforms
+from .layout import EFFECTS, LATENT
+from .pointer import caller
 
 _F = np.float32
 _PENDING = _F(-1)
@@ -92,14 +96,17 @@ def _add_jumps(g, variance, state, frozen, effects):
 
 
 @compiled()
-def fluctuate(plan, effects, time, chip, copy, block, g, variance, scratch):
+def fluctuate(effects, latents, time, seconds, chip, copy, block, g, variance, scratch):
     """Add telegraph noise to the conductances of one block of cells.
 
     Parameters
     ----------
-    plan : layout.Plan
     effects : record of layout.EFFECTS
-    time, chip, copy, block : int
+    latents : ndarray of layout.LATENT
+    time : int
+        Number of the evaluation time, which stands at ``seconds``.
+    seconds : float
+    chip, copy, block : int
     g, variance : ndarray of float32, shape (BLOCK,)
         Changed.
     scratch : ndarray of float32, shape (5 * BLOCK,)
@@ -110,14 +117,29 @@ def fluctuate(plan, effects, time, chip, copy, block, g, variance, scratch):
         state[i] = effects.occupancy
         frozen[i] = _F(1) if effects.frozen <= _F(0) else _F(0)
     if effects.frozen > _F(0):
-        trap = plan.latents[effects.trap]
-        moment = plan.seconds[time] * effects.rate
+        trap = latents[effects.trap]
+        moment = seconds * effects.rate
         trap_states(
             moment, effects.occupancy, chip, copy, block, trap.key0, trap.key1, state, scratch[2 * BLOCK :]
         )
         if effects.frozen < _F(1):
-            share = plan.latents[effects.held_at + time]
+            held = latents[effects.held_at + time]
             fill_uniforms(
-                frozen, 0, block, np.uint32(chip), np.uint32(copy), np.uint32(0), share.key0, share.key1
+                frozen, 0, block, np.uint32(chip), np.uint32(copy), np.uint32(0), held.key0, held.key1
             )
     _add_jumps(g, variance, state, frozen, effects)
+
+
+_FLOATS, _INT = types.float32[::1], types.int64
+FLUCTUATE = types.void(
+    from_dtype(EFFECTS), types.Array(from_dtype(LATENT), 1, "C"), _INT, types.float64, _INT, _INT, _INT,
+    _FLOATS, _FLOATS, _FLOATS,
+)  # fmt: skip
+
+
+@intrinsic
+def call_fluctuate(
+    typingctx, address, effects, latents, time, seconds, chip, copy, block, g, variance, scratch
+):
+    """Call :func:`fluctuate` at ``address``."""
+    return caller(FLUCTUATE)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from reliability.crossbar import Crossbar
 from reliability.kernels import layout
+from reliability.kernels.faults import FAULTS, find_faults
 from reliability.kernels.latent import NORMAL, UNIFORM
+from reliability.kernels.telegraph import FLUCTUATE, fluctuate
+from reliability.kernels.variation import GAINS, find_gains
+from reliability.kernels.wired import ATTENUATE, attenuate_layer
 
 # Draws by the field of the record that points to them. Those of a whole chip are the same in all layers.
 _VARIATION = {
@@ -26,6 +31,26 @@ _FAULTS = {
     "column_latent": ("open_column", UNIFORM),
 }
 OF_CHIP = ("wafer", "die")
+
+
+EFFECT_KERNELS = {
+    "find_gains": (find_gains, GAINS),
+    "find_faults": (find_faults, FAULTS),
+    "fluctuate": (fluctuate, FLUCTUATE),
+    "attenuate": (attenuate_layer, ATTENUATE),
+}
+"""Kernels that only chips with an effect need, and so compile, with their signatures."""
+
+
+def effect_kernels(layers: Iterable[Crossbar]) -> set[str]:
+    """Names of the kernels that the effects of some layers need."""
+    found = set()
+    for layer in layers:
+        own = layer.settings
+        assert own.variation and own.faults and own.telegraph and own.tile
+        needs = (own.variation.is_on, own.faults.is_on, own.telegraph.is_on, own.tile.wires.is_on)
+        found |= {name for name, need in zip(EFFECT_KERNELS, needs, strict=True) if own.analog and need}
+    return found
 
 
 def draws_of(layer: Crossbar) -> dict[str, tuple[str, int]]:

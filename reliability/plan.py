@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from reliability.calibration import Ranges, conversions
-from reliability.cell_records import OF_CHIP, draws_of, record_of
+from reliability.cell_records import EFFECT_KERNELS, OF_CHIP, draws_of, effect_kernels, record_of
 from reliability.chip import Chip
 from reliability.crossbar import Crossbar, chip_network, crossbars_of
 from reliability.devices.device import NORMAL as NORMAL_KIND
@@ -27,6 +27,7 @@ from reliability.kernels.law import law_address
 from reliability.kernels.pointer import address_of
 from reliability.kernels.product import MULTIPLY, multiply
 from reliability.kernels.simd import VECTOR, VECTORS
+from reliability.kernels.wires import WIRES, work_size
 from reliability.latents import Role, Supplied, key
 from reliability.layers import Linear
 from reliability.lowering import Graph, Held, image_shape
@@ -169,6 +170,7 @@ def compile_plan(
             )
             inputs.append(pulses)
             inputs_clipped[i] = clipped
+    used = effect_kernels(crossbars.values())
     count = len(x)
     lanes = VECTOR * math.ceil(count / VECTOR)
     arrays = layout.Plan(
@@ -198,10 +200,12 @@ def compile_plan(
         parameters=flat(builder.parameters),
         supplied=flat(builder.supplied),
         effects=_records(builder.effects or [dict.fromkeys(layout.EFFECTS.names or (), 0)], layout.EFFECTS),
+        wires=_records(builder.wires or [dict.fromkeys(WIRES.names or (), 0)], WIRES),
         seconds=np.array(all_times, np.float64),
         times=len(all_times),
         reference=reference,
         multiply=address_of(multiply, MULTIPLY),
+        **{name: address_of(*EFFECT_KERNELS[name]) if name in used else 0 for name in EFFECT_KERNELS},
         compensated=np.array([variant == "global" for variant in variants], np.int64),
     )
     redraws = builder.variance_size > 0
@@ -219,6 +223,10 @@ def compile_plan(
         "field": builder.field_size,
         "before": builder.before_size,
         "traps": 5 * BLOCK if any(own["amplitude"] > 0 for own in builder.effects) else 1,
+        "conductances": builder.wired_size,
+        "spreads": builder.wired_size if redraws else 1,
+        "tile": builder.tile_size,
+        "wiring": builder.wiring_size,
         "squares": graph.squares if redraws else 1,
         "response": builder.response_size if apart else 1,
         "part": graph.sums if tiled else 1,
@@ -290,6 +298,8 @@ class _Builder:
         self.parameters: list[np.ndarray] = []
         self.supplied: list[np.ndarray] = []
         self.effects: list[dict[str, Any]] = []
+        self.wires: list[dict[str, Any]] = []
+        self.wired_size = self.tile_size = self.wiring_size = 0
         self.variance_size = self.state_size = self.most_latents = 0
         self.gains_size = self.stuck_size = self.field_size = self.before_size = 0
 
@@ -302,7 +312,7 @@ class _Builder:
         record |= {"groups": layer.window.groups, "group_channels": layer.window.channels}
         record |= {"bias_row": int(layer.bias_row), "readings": 1, "slice_step": blocks * BLOCK}
         record["tiles_at"], record["tiles"] = graph.windows[layer.name]
-        record |= {"dac_at": -1, "inputs_at": -1, "adc_at": -1, "variance_at": -1}
+        record |= {"dac_at": -1, "inputs_at": -1, "adc_at": -1, "variance_at": -1, "wires_at": -1}
         if layer.settings.analog:
             self._add_converters(layer, record, ranges)
             self._add_devices(layer, record, graph)
@@ -424,6 +434,24 @@ class _Builder:
                 words = key(self.seed, "telegraph_frozen", layer.name, self.role, t)
                 self.latents.append((UNIFORM, *words, -1, 0))
         self.effects.append(effects)
+        self._add_wires(layer, record)
+
+    def _add_wires(self, layer: Crossbar, record: dict[str, Any]) -> None:
+        """The wires of a layer's tiles, and what solving them needs."""
+        tile = layer.settings.tile
+        assert tile is not None
+        if not tile.wires.is_on:
+            return
+        record["wires_at"] = len(self.wires)
+        wires = {"word_ohm": tile.wires.word_ohm, "bit_ohm": tile.wires.bit_segment_ohm}
+        wires |= {"driver_ohm": tile.wires.driver_ohm, "sense_ohm": tile.wires.sense_ohm}
+        self.wires.append({**wires, "both": int(tile.wires.driven == "both")})
+        # A row of biases stands in the last tile, a reference line behind the others of its tile.
+        rows = layer.tile_rows + int(layer.bias_row)
+        lines = record["tile_columns"] + (record["references"] > 0)
+        self.wired_size = max(self.wired_size, layer.copies * record["blocks"] * BLOCK)
+        self.tile_size = max(self.tile_size, rows * lines)
+        self.wiring_size = max(self.wiring_size, int(work_size(rows, lines)))
 
     def _add_readings(self, layer: Crossbar, record: dict[str, Any], graph: Graph) -> None:
         """What every read redraws: a set of normals for each tile, slice and pulse that is read by itself."""

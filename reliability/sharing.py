@@ -71,7 +71,7 @@ def spans_of(
     fits = len(x) * crossbar.lines * spans <= _LARGEST and rows <= _MOST_ROWS
     # Noise that each tile redraws comes between its sums and what is done with them.
     apart = crossbar.is_tiled and crossbar.redraws(observation_s, len(x))
-    if not fits or apart or crossbar.bias_row or len(mapped.significance) > 1:
+    if not fits or apart or tile.wires.is_on or crossbar.bias_row or len(mapped.significance) > 1:
         return []
     pulses = list(pulses_of(crossbar, x, ranges or Ranges(True)))
     if len(pulses) > 1:

@@ -134,3 +134,36 @@ def test_the_weights_of_an_ideal_chip_are_those_of_the_network():
             assert np.allclose(
                 found[node.name], node.layer.weight, atol=1e-6 * np.abs(node.layer.weight).max()
             )
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("telegraph.correlation_s", [1e-6, 1.0]),
+        ("faults.cluster_radius", [1.0, 5.0]),
+        ("faults.endurance_cycles", [1e6, 1e9]),
+        ("variation.field_length", [1.0, 10.0]),
+        ("variation.wafers", ["own", "one"]),
+        ("tile.wires.driven", ["one", "both"]),
+    ],
+)
+def test_sweeping_an_effect_that_is_off_is_explained(field, values):
+    with pytest.raises(rl.RunError, match=f"sweeping {field} over .* the chip's effects are programming,"):
+        trials(rl.Chip(device=rl.devices.pcm()), vary={field: values}, chips=2)
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("telegraph.amplitude", [0.0, 0.1]),
+        ("telegraph.correlation_s", [1e-9, 1e9]),
+        ("faults.stuck_high", [0.0, 0.1]),
+        ("faults.cycles", [0.0, 1e8]),
+        ("variation.die", [0.0, 0.1]),
+        ("variation.field_length", [1.0, 10.0]),
+    ],
+)
+def test_every_effect_can_be_swept(field, values):
+    chip = replace(EVERYTHING, tile=rl.Tile())
+    found = trials(chip, vary={field: values}, chips=2)
+    assert found.groupby(field)["checksum"].first().nunique() == 2
