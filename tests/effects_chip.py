@@ -14,10 +14,15 @@ G_US = 10.0
 IDEAL = rl.devices.ideal(g_max_us=G_US)
 
 
+def network_of(weight: np.ndarray) -> Network:
+    """One fully connected layer without biases."""
+    bias = np.zeros(len(weight), np.float32)
+    return Network((Node("fc", Linear(weight.astype(np.float32), bias), ("input",)),), (weight.shape[1],))
+
+
 def layer_of(columns: int, rows: int, value: float = 1.0) -> Network:
-    """One fully connected layer with equal weights of ``value``, the largest of which is one."""
-    weight = np.full((columns, rows), value, np.float32)
-    return Network((Node("fc", Linear(weight, np.zeros(columns, np.float32)), ("input",)),), (rows,))
+    """One fully connected layer whose weights are all ``value``."""
+    return network_of(np.full((columns, rows), value))
 
 
 def cells(
