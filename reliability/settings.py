@@ -18,9 +18,12 @@ from collections.abc import Mapping as MappingType
 from pathlib import Path
 from typing import Any, Literal, Union, cast, get_args, get_origin
 
-from reliability.chip import Chip, LayerChip, ideal
-from reliability.devices import LAWS, Device, load_device
+from reliability.chip import Chip, LayerChip, Mapping, Slices, ideal
+from reliability.devices import LAWS, Device, load_device, presets
 from reliability.errors import UserError
+
+_BITS = 8
+"""Bits of a weight on devices of few levels, where nobody says otherwise."""
 
 
 def load_chip(name: str | Path) -> Chip:
@@ -29,8 +32,10 @@ def load_chip(name: str | Path) -> Chip:
     Parameters
     ----------
     name : str or Path
-        ``"ideal"``, ``"pcm"``, ``"gaussian"``, or the path of a TOML file whose tables are the
-        fields of :class:`~reliability.chip.Chip`; ``device.law`` names the law.
+        A law or preset of :func:`~reliability.devices.load_device` (``"ideal"``, ``"pcm"``, ``"hermes_2"``),
+        for a chip of such devices that has a default's other fields, or 8-bit weights in digits where the
+        device has few levels; or the path of a TOML file whose tables are the fields of
+        :class:`~reliability.chip.Chip`: ``device`` or ``device.law`` names a law, a preset or a file.
 
     Raises
     ------
@@ -41,9 +46,10 @@ def load_chip(name: str | Path) -> Chip:
     if not name.endswith(".toml"):
         if name == "ideal":
             return ideal()
-        if name in LAWS:
-            return Chip(device=load_device(name), name=name)
-        raise UserError(f"there is no chip {name!r}: known are {', '.join(LAWS)}, or a file FILE.toml")
+        if name in LAWS or name in presets():
+            return _chip_of(load_device(name), name)
+        known = ", ".join((*LAWS, *presets()))
+        raise UserError(f"there is no chip {name!r}: known are {known}, or a file FILE.toml")
     path = Path(name)
     try:
         with open(path, "rb") as file:
@@ -57,6 +63,15 @@ def load_chip(name: str | Path) -> Chip:
         return convert(Chip, {"name": path.stem, **table}, "chip")
     except UserError as error:
         raise UserError(f"chip file {path}: {error}") from None
+
+
+def _chip_of(device: Device, name: str) -> Chip:
+    """A chip of such devices, whose mapping asks for no more levels than these have."""
+    if device.levels is None:
+        return Chip(device=device, name=name)
+    bits = min(device.levels.bit_length() - 1, _BITS)
+    slices = Slices(count=-(-_BITS // bits), fill="digits", bits=bits)
+    return Chip(device=device, mapping=Mapping(slices=slices), name=name)
 
 
 def put(target: Any, path: str, value: Any, whole: str | None = None) -> Any:
@@ -95,6 +110,17 @@ def put(target: Any, path: str, value: Any, whole: str | None = None) -> Any:
     else:
         new = convert(hint, value, place)
     return dataclasses.replace(cast(Any, target), **{head: new})
+
+
+def put_all(target: Any, table: MappingType, whole: str) -> Any:
+    """A copy of a dataclass with several fields replaced at once, for those that are checked together."""
+    hints = typing.get_type_hints(type(target))
+    fields = [f.name for f in dataclasses.fields(target) if f.init]
+    for key in table:
+        if key not in fields:
+            raise UserError(f"{whole}.{key} is not a field; fields of {whole} are {', '.join(fields)}")
+    values = {key: convert(hints[key], value, f"{whole}.{key}") for key, value in table.items()}
+    return dataclasses.replace(target, **values)
 
 
 def get(target: Any, path: str) -> Any:
@@ -145,6 +171,13 @@ def convert(hint: Any, value: Any, path: str) -> Any:
             pass
     if hint is str and isinstance(value, str):
         return value
+    if (
+        origin is tuple
+        and len(arguments) == 2
+        and arguments[1] is Ellipsis
+        and isinstance(value, list | tuple)
+    ):
+        return tuple(convert(arguments[0], entry, f"{path}[{i}]") for i, entry in enumerate(value))
     if (hint is list or origin is list) and isinstance(value, list | tuple):
         return list(value)
     raise UserError(f"{path} = {value!r} must be {_allowed(hint)}")
@@ -163,7 +196,7 @@ def describe_fields(target: Any, prefix: str = "") -> list[tuple[str, Any, str]]
     rows: list[tuple[str, Any, str]] = []
     hints = typing.get_type_hints(type(target))
     if isinstance(target, Device):
-        rows.append((f"{prefix}law", target.law, f"{', '.join(LAWS)} or a file FILE.py"))
+        rows.append((f"{prefix}law", target.law, f"{', '.join(LAWS)}, a preset or a file"))
     for f in dataclasses.fields(target):
         if not f.init:
             continue
@@ -219,11 +252,8 @@ def _convert_device(value: Any, path: str) -> Device:
         return load_device(value)
     if not isinstance(value, MappingType) or not isinstance(value.get("law"), str):
         raise UserError(f"{path} = {value!r} must name a law, such as law = {next(iter(LAWS))!r}")
-    device: Any = load_device(value["law"])
-    for key, entry in value.items():
-        if key != "law":
-            device = put(device, key, entry, path)
-    return device
+    numbers = {key: entry for key, entry in value.items() if key != "law"}
+    return put_all(load_device(value["law"]), numbers, path)
 
 
 def _default_of(hint: Any, path: str) -> Any:
@@ -242,21 +272,24 @@ def _allowed(hint: Any) -> str:
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", list: "a list"}
     if hint in names:
         return names[hint]
+    if origin is tuple:
+        return f"a list, each {_allowed(arguments[0])}"
     if isinstance(hint, type) and issubclass(hint, Device):
-        return f"a device law ({', '.join(LAWS)} or a file FILE.py)"
+        return f"a device ({', '.join((*LAWS, *presets()))} or a file FILE.toml, FILE.py)"
     if hint is LayerChip or dataclasses.is_dataclass(hint):
         return "a table of fields"
     return "a table"
 
 
 def _with_local_laws(table: Any, folder: Path) -> Any:
-    """The table with the files of device laws taken relative to the chip file."""
+    """The table with the files of devices taken relative to the chip file."""
     if not isinstance(table, dict):
         return table
     new = {key: _with_local_laws(value, folder) for key, value in table.items()}
-    law = new.get("law")
-    if isinstance(law, str) and law.endswith(".py") and not Path(law).is_absolute():
-        new["law"] = str(folder / law)
+    for key in ("law", "device"):
+        law = new.get(key)
+        if isinstance(law, str) and law.endswith((".py", ".toml")) and not Path(law).is_absolute():
+            new[key] = str(folder / law)
     return new
 
 

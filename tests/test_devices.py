@@ -272,8 +272,8 @@ def test_ideal_law_keeps_every_bit():
 @pytest.mark.parametrize("time_s", [0, 1, DAY, YEAR])
 @pytest.mark.parametrize("observation_s", [500e-9, 1e-3, 1, 20])
 def test_split_parts_add_up_to_the_accumulated_variance(time_s, observation_s):
-    _, whole, none = PCM.time_parameters(time_s, None)
-    _, frozen, redrawn = PCM.time_parameters(time_s, observation_s)
+    _, whole, none, _ = PCM.time_parameters(time_s, None)
+    _, frozen, redrawn, _ = PCM.time_parameters(time_s, observation_s)
     assert none == 0
     assert frozen**2 + redrawn**2 == pytest.approx(whole**2, rel=1e-12)
     assert redrawn**2 == pytest.approx(math.log(observation_s / 500e-9), abs=1e-12)
@@ -293,7 +293,7 @@ def split_state(ratios: np.ndarray, observation_s: float) -> tuple[np.ndarray, n
 
     Returns states, latents and the redrawn standard deviation (uS).
     """
-    _, frozen, redrawn = PCM.time_parameters(0.0, observation_s)
+    _, frozen, redrawn, _ = PCM.time_parameters(0.0, observation_s)
     g, amplitude = 10.0, 0.2
     sigma = g * amplitude * redrawn
     xi = (ratios * sigma - g) / (g * amplitude * frozen)

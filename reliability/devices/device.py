@@ -93,6 +93,17 @@ class Device(ABC):
         if not holds:
             raise UserError(f"device.{name} = {getattr(self, name)!r} of law {self.law!r} must be {allowed}")
 
+    def check_numbers(
+        self, name: str, count: int | None = None, low: float = -1e12, high: float = 1e12
+    ) -> None:
+        """Raise :class:`UserError` unless field ``name`` is a tuple of ``count`` numbers in a range."""
+        values = getattr(self, name)
+        good = isinstance(values, tuple) and len(values) > 0 and (count is None or len(values) == count)
+        good = good and all(isinstance(v, numbers.Real) and not isinstance(v, bool) for v in values)
+        many = "numbers" if count is None else f"{count} numbers"
+        allowed = f"a list of {many} from {low:g} to {high:g}"
+        self.check(name, good and all(low <= value <= high for value in values), allowed)
+
     @abstractmethod
     def program_parameters(self) -> tuple[float, ...]:
         """Numbers that the program kernel takes."""

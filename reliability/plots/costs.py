@@ -45,7 +45,7 @@ def effect_costs(summary: pd.DataFrame, costs: Costs) -> Figure:
         right.set_xlabel("Won without it (points)")
         total = 100 * alone.loc["all", "value"]
         say(left, f"All effects together cost {total:.2f} points")
-        say(right, "Bars: 95 % intervals (chips and inputs)")
+        say(right, "Lines: 95 % intervals")
         sns.despine(figure)
     return figure
 
