@@ -22,6 +22,9 @@ from reliability.tile import Tile
 from reliability.variation import Variation
 from reliability.wires import Wires
 
+_BITS = 8
+"""Bits of a weight on devices of few levels, where nobody says otherwise."""
+
 
 @dataclass(frozen=True)
 class Slices:
@@ -192,6 +195,15 @@ class Chip:
     def frozen_below_s(self) -> float | None:
         """Duration of one evaluation where fluctuation is split at it; None freezes all of it."""
         return self.observation_s if self.read_noise == "split" else None
+
+    def fitted(self) -> Chip:
+        """The chip with 8-bit weights in digits, if its device has few levels and its mapping no slices."""
+        levels = self.device.levels
+        if levels is None or self.mapping.slices != Slices():
+            return self
+        bits = min(levels.bit_length() - 1, _BITS)
+        slices = Slices(count=-(-_BITS // bits), fill="digits", bits=bits)
+        return replace(self, mapping=replace(self.mapping, slices=slices))
 
     def without_effects(self) -> Chip:
         """The same chip with ideal devices and wires; its converters stay."""

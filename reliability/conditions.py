@@ -77,7 +77,8 @@ def expand(chip: Chip, vary: Mapping[str, Sequence[Any]] | None, time_s: float =
     chip : Chip
     vary : mapping of str to sequence
         Values of ``"time_s"`` (seconds since the reference read) and of fields of the chip by path. Of
-        ``"effects"`` the value ``"each"`` stands for all, none, each alone and all but each.
+        ``"effects"`` the value ``"each"`` stands for all, none, each alone and all but each. Where
+        ``"device"`` varies, devices of few levels hold weights in digits (:meth:`Chip.fitted`).
     time_s : float
         Evaluation time where the sweep does not vary it.
 
@@ -105,7 +106,7 @@ def expand(chip: Chip, vary: Mapping[str, Sequence[Any]] | None, time_s: float =
             if field != TIME:
                 described = put(described, field, value, "vary")
                 condition[field] = get(described, field) if _plain(get(described, field)) else value
-        described = resolved(described)
+        described = resolved(described.fitted() if "device" in condition else described)
         time = _time(condition.get(TIME, time_s), TIME if TIME in condition else "time_s")
         if TIME in condition:
             condition[TIME] = time

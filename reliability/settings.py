@@ -18,12 +18,9 @@ from collections.abc import Mapping as MappingType
 from pathlib import Path
 from typing import Any, Literal, Union, cast, get_args, get_origin
 
-from reliability.chip import Chip, LayerChip, Mapping, Slices, ideal
+from reliability.chip import Chip, LayerChip, ideal
 from reliability.devices import LAWS, Device, load_device, presets
 from reliability.errors import UserError
-
-_BITS = 8
-"""Bits of a weight on devices of few levels, where nobody says otherwise."""
 
 
 def load_chip(name: str | Path) -> Chip:
@@ -47,7 +44,7 @@ def load_chip(name: str | Path) -> Chip:
         if name == "ideal":
             return ideal()
         if name in LAWS or name in presets():
-            return _chip_of(load_device(name), name)
+            return Chip(device=load_device(name), name=name).fitted()
         known = ", ".join((*LAWS, *presets()))
         raise UserError(f"there is no chip {name!r}: known are {known}, or a file FILE.toml")
     path = Path(name)
@@ -63,15 +60,6 @@ def load_chip(name: str | Path) -> Chip:
         return convert(Chip, {"name": path.stem, **table}, "chip")
     except UserError as error:
         raise UserError(f"chip file {path}: {error}") from None
-
-
-def _chip_of(device: Device, name: str) -> Chip:
-    """A chip of such devices, whose mapping asks for no more levels than these have."""
-    if device.levels is None:
-        return Chip(device=device, name=name)
-    bits = min(device.levels.bit_length() - 1, _BITS)
-    slices = Slices(count=-(-_BITS // bits), fill="digits", bits=bits)
-    return Chip(device=device, mapping=Mapping(slices=slices), name=name)
 
 
 def put(target: Any, path: str, value: Any, whole: str | None = None) -> Any:

@@ -19,5 +19,5 @@ def draw(trials: pd.DataFrame, summary: pd.DataFrame, figure: Figure) -> Drawing
     if isinstance(figure, Curve):
         return accuracy_curve(trials, summary, figure)
     if isinstance(figure, Points):
-        return accuracy_points(trials, summary, figure)
+        return accuracy_points(trials, figure)
     return effect_costs(summary, figure)

@@ -13,47 +13,39 @@ from reliability.figure import Points
 from reliability.plots.style import CLEAN, COLUMN_CM, STYLE, look_of, reference_accuracy, say
 
 
-def accuracy_points(trials: pd.DataFrame, summary: pd.DataFrame, points: Points) -> Figure:
+def accuracy_points(trials: pd.DataFrame, points: Points) -> Figure:
     """A line for each value of a varied field: the mean over chips, and the range of the chips.
 
-    The thin bar reaches from the 5 % to the 95 % chip, the thick one is the 95 % interval of the mean over
-    chips and inputs; the dashed line is the digital network.
+    Bars reach from the 5 % to the 95 % chip; the dashed line is the digital network on the same inputs.
 
     Parameters
     ----------
     trials : DataFrame
         From :func:`reliability.simulate`.
-    summary : DataFrame
-        From :func:`reliability.summarize`.
     points : Points
     """
     import seaborn as sns
 
     values = list(pd.unique(trials[points.y]))
     hues = [None] if points.hue is None else list(pd.unique(trials[points.hue]))
-    means = summary[(summary["estimand"] == "mean") & (summary["varies"] == "chips and inputs")]
     with sns.axes_style("ticks"), mpl.rc_context(STYLE):
-        height = 2.6 + (0.42 + 0.22 * len(hues)) * len(values)
+        height = 2.6 + (0.3 + 0.18 * len(hues)) * len(values)
         figure = Figure(figsize=(COLUMN_CM / 2.54, height / 2.54), layout="constrained")
         axes = figure.subplots()
         for i, hue in enumerate(hues):
             look = look_of(i)
-            of_trials, of_means = (
-                rows if hue is None else rows[rows[points.hue] == hue] for rows in (trials, means)
-            )
-            chips = 100 * of_trials.groupby(points.y)["accuracy"].quantile([0.05, 0.95]).unstack()
+            own = trials if hue is None else trials[trials[points.hue] == hue]
+            by_value = 100 * own.groupby(points.y)["accuracy"].quantile([0.05, 0.95]).unstack()
+            means = 100 * own.groupby(points.y)["accuracy"].mean()
             for line, value in enumerate(values):
                 at = line + 0.22 * (i - (len(hues) - 1) / 2)
-                axes.plot(chips.loc[value], [at, at], color=look["color"], linewidth=0.8)
-                row = of_means[of_means[points.y] == value].iloc[0]
-                interval = [100 * float(row[end]) for end in ("low", "high")]
-                axes.plot(interval, [at, at], color=look["color"], linewidth=3, alpha=0.45)
-                axes.plot(100 * row["value"], at, **look)
+                axes.plot(by_value.loc[value], [at, at], color=look["color"], linewidth=2, alpha=0.45)
+                axes.plot(means[value], at, **look)
         axes.set_yticks(range(len(values)), [points.names.get(str(v), str(v)) for v in values])
         axes.set_ylim(len(values) - 0.5, -0.5)
         metric = str(trials.attrs.get("metric", "top-1")).capitalize()
         axes.set_xlabel(f"{metric} accuracy (%)")
-        say(axes, "Mean, its 95 % interval (thick) and 5\N{EN DASH}95 % of chips (thin)")
+        say(axes, "Mean; bar: 5\N{EN DASH}95 % of chips")
         clean = reference_accuracy(trials)
         if clean is not None:
             axes.axvline(100 * clean, **CLEAN)
