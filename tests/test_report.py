@@ -128,3 +128,43 @@ def test_the_description_tells_converters_and_mapping():
     told = " ".join(describe(study, network, dataset, study.simulation(network, dataset)).split())
     for words in ("DAC of 8 bits", "mapping offset", "3 slices a weight"):
         assert words in told, told[:1500]
+
+
+def test_points_show_the_mean_and_the_range_of_each_value():
+    trials = rl.simulate(
+        rl.load_network("digits-mlp"),
+        rl.load_dataset("digits").head(90),
+        rl.Chip(),
+        vary={"device": ["pcm", "hermes_1", "stt_mram_typical"], "time_s": [1.0, rl.DAY]},
+        chips=8,
+    )
+    points = rl.Points(y="device", hue="time_s", names={"pcm": "PCM", "1.0": "1 s"})
+    figure = plots.accuracy_points(trials, points)
+    (axes,) = figure.axes
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["PCM", "hermes_1", "stt_mram_typical"]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["1 s", "86400.0", "digital network"]
+    later = trials[(trials["time_s"] == rl.DAY) & (trials["device"] == "hermes_1")]["accuracy"]
+    bar, mean = [line for line in axes.get_lines() if 1 < line.get_ydata()[0] < 1.5][:2]
+    np.testing.assert_allclose(bar.get_xdata(), 100 * later.quantile([0.05, 0.95]))
+    np.testing.assert_allclose(mean.get_xdata(), 100 * later.mean())
+
+
+def test_costs_are_drops_of_each_effect_alone_and_gains_without_it():
+    chip = rl.Chip(device=rl.devices.pcm(), faults=rl.Faults(stuck_low=0.05))
+    trials = rl.simulate(
+        rl.load_network("digits-mlp"),
+        rl.load_dataset("digits").head(90),
+        chip,
+        vary={"effects": ["each"]},
+        time_s=rl.DAY,
+        chips=10,
+    )
+    figure = plots.effect_costs(rl.summarize(trials), rl.Costs(names={"faults": "stuck cells"}))
+    left, right = figure.axes
+    assert left.get_yticklabels()[0].get_text() == "stuck cells"
+    mean = trials.groupby("effects")["accuracy"].mean()
+    won = [bar.get_width() for bar in right.patches]
+    assert won == sorted(won, reverse=True)
+    assert won[0] == pytest.approx(100 * (mean["all but faults"] - mean["all"]))
+    lost = 100 * (plots.reference_accuracy(trials) - mean["only faults"])
+    assert left.patches[0].get_width() == pytest.approx(lost)

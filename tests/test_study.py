@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import reliability as rl
+from reliability.design import list_studies
 from reliability.network import mlp
 from reliability.study import main
 
@@ -252,3 +254,17 @@ def test_the_module_runs_as_a_command_without_traceback(tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("error: there is no study")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", list_studies())
+def test_every_study_runs_and_draws_its_figure(name, tmp_path):
+    assert main([name, "--chips", "3", "--inputs", "40", "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    assert (tmp_path / "out" / "figure.png").stat().st_size > 10_000
+    assert (tmp_path / "out" / "figure.pdf").exists()
+
+
+@pytest.mark.parametrize("name", list_studies())
+def test_every_study_describes_itself(name, capsys):
+    assert main([name, "--describe"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(rl.load_study(name)[1].question) and "effects: " in out
