@@ -11,9 +11,10 @@ import functools
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from numba import njit
 from numba.core import caching
+from numba.core.registry import CPUDispatcher
 
 
 @functools.cache
@@ -50,6 +51,32 @@ class _KernelCache(caching.FunctionCache):
     _impl_class = _Implementation
 
 
+class _PythonCache(_KernelCache):
+    """Keeps what Python calls apart in the same index."""
+
+    def _index_key(self, sig, codegen):
+        return (*super()._index_key(sig, codegen), "python")
+
+
+class _Kernel(CPUDispatcher):
+    """A function that other kernels call.
+
+    Only one that Python calls is compiled with what unpacks Python's arguments, by itself: for a plan that
+    takes longer to compile than most functions.
+    """
+
+    @functools.cached_property
+    def for_python(self) -> CPUDispatcher:
+        dispatcher: Any = CPUDispatcher(
+            self.py_func, targetoptions=self.targetoptions | {"no_cpython_wrapper": False}
+        )
+        dispatcher._cache = _PythonCache(self.py_func)
+        return dispatcher
+
+    def __call__(self, *args):
+        return self.for_python(*args)
+
+
 def compiled(*, allocates: bool = False, **options) -> Callable[[Callable], Callable]:
     """Decorator: ``numba.njit(error_model="numpy", **options)``, cached with the stamp of all kernels.
 
@@ -61,9 +88,11 @@ def compiled(*, allocates: bool = False, **options) -> Callable[[Callable], Call
     options
         Of ``numba.njit``.
     """
+    options |= {"nopython": True, "error_model": "numpy", "_nrt": allocates}
+    options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
     def decorate(function: Callable) -> Callable:
-        dispatcher = njit(error_model="numpy", _nrt=allocates, **options)(function)
+        dispatcher: Any = _Kernel(function, targetoptions=options)
         dispatcher._cache = _KernelCache(function)
         return dispatcher
 
@@ -75,4 +104,4 @@ def is_cached(dispatcher) -> bool:
     # Numba keeps the code for all CPUs in one index; the middle of each key says for which.
     keys = dispatcher._cache._cache_file._load_index()
     cpu = dispatcher.targetctx.codegen().magic_tuple()
-    return bool(dispatcher.signatures) or any(key[1] == cpu for key in keys)
+    return any(key[1] == cpu for key in keys)

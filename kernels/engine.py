@@ -1,9 +1,15 @@
-"""The one parallel region: thousands of chips, each through all its times and inputs."""
+"""The one parallel region: thousands of chips, each through all its times and inputs.
+
+Threads are Python's own: each runs one compiled function that lets go of Python's lock. Numba's parallel
+loops would compile all that they hold several times over.
+"""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
-from numba import prange
+from numba import njit
 
 from .cache import compiled
 from .cells import realise, scale_deviations
@@ -17,7 +23,7 @@ from .simd import VECTOR
 _FLOOR = 1e-4
 
 
-@compiled()
+@njit(inline="always")
 def _run_chip(plan, work, chip, ranks, checksums, clipped, shared, logits):
     """One chip: program, then for each time read the devices, compensate, classify all inputs.
 
@@ -82,7 +88,17 @@ def _run_chip(plan, work, chip, ranks, checksums, clipped, shared, logits):
                         clipped[row, variant, op.layer, i] = work.clipped[op.layer, source, i]
 
 
-@compiled(allocates=True, parallel=True)
+@compiled(nogil=True)
+def run_worker(plan, work, taken, first_chip, chips, ranks, checksums, clipped, shared, logits):
+    """Simulate chips until all are ``taken``, which counts them; other arguments as :func:`run_chips`."""
+    # Whoever is free takes the next chip: a core that others use too does not hold up the rest.
+    i = take_next(taken)
+    while i < chips:
+        wanted = i if logits.size > 0 else 0
+        _run_chip(plan, work, first_chip + i, ranks[i], checksums[i], clipped[i], shared[i], logits[wanted])
+        i = take_next(taken)
+
+
 def run_chips(plan, workspaces, first_chip, chips, workers, ranks, checksums, clipped, shared, logits):
     """Simulate chips ``first_chip`` to ``first_chip + chips - 1``.
 
@@ -104,43 +120,15 @@ def run_chips(plan, workspaces, first_chip, chips, workers, ranks, checksums, cl
         Written; with no elements where logits are not wanted.
     """
     taken = np.zeros(1, np.int64)
-    for worker in prange(workers):
-        work = Workspace(
-            workspaces.weights[worker],
-            workspaces.variance[worker],
-            workspaces.state[worker],
-            workspaces.arena[worker],
-            workspaces.cells[worker],
-            workspaces.gains[worker],
-            workspaces.stuck[worker],
-            workspaces.field[worker],
-            workspaces.before[worker],
-            workspaces.traps[worker],
-            workspaces.conductances[worker],
-            workspaces.spreads[worker],
-            workspaces.tile[worker],
-            workspaces.wiring[worker],
-            workspaces.sums[worker],
-            workspaces.converted[worker],
-            workspaces.squares[worker],
-            workspaces.response[worker],
-            workspaces.part[worker],
-            workspaces.noise[worker],
-            workspaces.factors[worker],
-            workspaces.readout[worker],
-            workspaces.clipped[worker],
-            workspaces.deviations[worker],
-            workspaces.deltas[worker],
-            workspaces.starts[worker],
-            workspaces.scales[worker],
-            workspaces.shared[worker],
-            workspaces.lanes[worker],
-        )
-        # Whoever is free takes the next chip: a core that others use too does not hold up the rest.
-        i = take_next(taken)
-        while i < chips:
-            wanted = i if logits.size > 0 else 0
-            _run_chip(
-                plan, work, first_chip + i, ranks[i], checksums[i], clipped[i], shared[i], logits[wanted]
-            )
-            i = take_next(taken)
+
+    def run(worker):
+        work = Workspace(*(array[worker] for array in workspaces))
+        run_worker(plan, work, taken, first_chip, chips, ranks, checksums, clipped, shared, logits)
+
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for _ in pool.map(run, range(workers)):
+                pass
+        finally:
+            # Whoever interrupts waits for the chips that have begun, and for no others.
+            taken[0] = chips

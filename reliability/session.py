@@ -12,7 +12,6 @@ import pandas as pd
 
 from reliability.design import Study
 from reliability.kernels.cache import is_cached
-from reliability.kernels.engine import run_chips
 from reliability.montecarlo import run
 from reliability.results import CONVERTERS, FAILURES, Folder, fingerprint, provenance
 from reliability.statistics import failure_table, summarize
@@ -73,8 +72,8 @@ def run_study(
     store = Folder(folder, settings, resume=resume, warn=lambda text: print(text, file=sys.stderr))
     trials = store.finished() if resume else None
     if trials is None:
-        if not quiet and not is_cached(run_chips):
-            print("compiling the kernels, once for this machine; about 45 seconds", file=sys.stderr)
+        if not quiet and not all(is_cached(kernel) for kernel in simulation.kernels):
+            print("compiling kernels, once for this machine; up to a minute", file=sys.stderr)
         with _Bar(quiet) as bar:
             trials = run(
                 simulation,

@@ -11,20 +11,19 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
-import numba
 import numpy as np
 import pandas as pd
-from numba.core import config
 
 from reliability.calibration import Ranges, find_ranges, is_needed
+from reliability.cell_records import EFFECT_KERNELS, effect_kernels
 from reliability.chip import Chip, LayerChip
 from reliability.conditions import Sweep, expand, join_levels
-from reliability.crossbar import mapped_network
+from reliability.crossbar import chip_network, crossbars_of, mapped_network
 from reliability.datasets import Dataset, check_labels, from_arrays
 from reliability.devices import ideal as ideal_device
 from reliability.effects import effect_names, resolved
 from reliability.errors import RunError, UserError
-from reliability.kernels.engine import run_chips
+from reliability.kernels.engine import run_chips, run_worker
 from reliability.kernels.intrinsics import HAS_DOT
 from reliability.latents import Role, Supplied
 from reliability.layers import arrays_of
@@ -42,8 +41,6 @@ _LONG = 1e10
 _COMPARED = 64
 # Weights of all variants of a chip that a thread keeps (256 MiB).
 _MOST_WEIGHTS = 1 << 26
-# Numba's simplest threading layer must not be entered twice at once.
-_one_at_a_time = threading.Lock()
 
 Arithmetic = Literal["auto", "int8", "float32"]
 Calibration = Dataset | tuple[Any, Any] | np.ndarray
@@ -141,6 +138,7 @@ class Simulation:
         self._plans: dict[int, Compiled] = {}
         self._ranges: list[tuple[Chip, dict[str, Ranges]]] = []
         self._workspaces: dict[int, Any] = {}
+        self._workspaces_in_use = threading.Lock()
         self.reference = self._outcomes_of(self._digital_logits())
 
     @property
@@ -151,6 +149,14 @@ class Simulation:
         size = per_chip * (4 * self.network.classes if self.metric.score else 1)
         fitting = min(2e12 / work, 1e8 / size)
         return 1 << int(np.clip(math.floor(math.log2(max(fitting, 1))), 2, 8))
+
+    @property
+    def kernels(self) -> list[Callable]:
+        """What must be compiled for the sweep, but for the devices' laws."""
+        used: set[str] = set()
+        for group in self.sweep.groups:
+            used |= effect_kernels(crossbars_of(chip_network(self.network, group.chip), group.chip).values())
+        return [run_worker, *(EFFECT_KERNELS[name][0] for name in sorted(used))]
 
     @property
     def products_per_input(self) -> int:
@@ -172,16 +178,11 @@ class Simulation:
         clipped = np.zeros((*shape, len(plan.layers), 2), np.int64)
         shared = np.zeros(shape[:2], np.uint8)
         workers = min(self.threads, count)
-        with _one_at_a_time:
-            before = numba.get_num_threads()
-            numba.set_num_threads(min(workers, config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
-            try:
-                workspaces = self._workspaces[group]
-                run_chips(
-                    plan.arrays, workspaces, first, count, workers, ranks, checksums, clipped, shared, logits
-                )
-            finally:
-                numba.set_num_threads(before)
+        with self._workspaces_in_use:
+            workspaces = self._workspaces[group]
+            run_chips(
+                plan.arrays, workspaces, first, count, workers, ranks, checksums, clipped, shared, logits
+            )
         outcomes = self.metric.outcomes(ranks, logits, self.labels)
         bits = np.packbits(outcomes, axis=-1) if outcomes.dtype == bool else np.empty((*shape, 0), np.uint8)
         clipped[..., 0] += plan.inputs_clipped
@@ -361,10 +362,9 @@ class Simulation:
         plan = compile_plan(self.network, x, y, chip)
         ranks = np.empty((1, 1, 1, len(x)), np.uint8)
         logits = np.empty((*ranks.shape, self.network.classes), np.float32)
-        with _one_at_a_time:
-            sums, clipped = np.zeros((1, 1, 1), np.uint64), np.zeros((1, 1, 1, len(plan.layers), 2), np.int64)
-            shared = np.zeros((1, 1), np.uint8)
-            run_chips(plan.arrays, plan.workspaces(1), 0, 1, 1, ranks, sums, clipped, shared, logits)
+        sums, clipped = np.zeros((1, 1, 1), np.uint64), np.zeros((1, 1, 1, len(plan.layers), 2), np.int64)
+        shared = np.zeros((1, 1), np.uint8)
+        run_chips(plan.arrays, plan.workspaces(1), 0, 1, 1, ranks, sums, clipped, shared, logits)
         return logits[0, 0, 0]
 
     def _outcomes_of(self, logits: np.ndarray) -> np.ndarray:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import pandas as pd
 import pytest
 
 import reliability as rl
-from reliability.montecarlo import run
 from reliability.network import Network, Node, mlp
 from reliability.simulation import Simulation
 from reliability.units import DAY, HOUR, YEAR
@@ -157,9 +155,3 @@ def test_a_run_may_be_taken_up_from_stored_blocks():
     assert computed in store
     store[computed].scores[:] = 0.5
     assert (table(store=store)["accuracy"] == whole["accuracy"]).all()
-
-
-def test_the_process_keeps_its_number_of_threads():
-    before = numba.get_num_threads()
-    run(Simulation(network(), dataset(), SPLIT, threads=1), chips=2)
-    assert numba.get_num_threads() == before

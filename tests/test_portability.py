@@ -24,7 +24,7 @@ from numba import njit
 from numba.core.registry import cpu_target
 
 import reliability as rl
-from reliability.kernels import cache, engine, intrinsics, philox
+from reliability.kernels import cache, engine, intrinsics, philox, product
 from reliability.layers import (
     AveragePool2d,
     BatchNorm,
@@ -157,10 +157,15 @@ def save(path: str) -> None:
             found[f"right: {name}"] = np.unpackbits(bits, axis=1)
     for (layer, kind), drawn in rl.draw_latents(perceptron(), rl.Chip(), chips=3, times=TIMES).items():
         found[f"latents: {layer}, {kind}"] = drawn
-    # Numba shows no assembly of what its cache held. Compiled anew, the outermost kernel holds the others.
-    again = njit(error_model="numpy", parallel=True)(engine.run_chips.py_func)
-    again.compile(engine.run_chips.signatures[0])
-    found["assembly"] = "\n".join(again.inspect_asm().values())
+    # Numba shows no assembly of what its cache held. Compiled anew, the outermost kernel holds all others but
+    # those that are called by their address.
+    outermost = engine.run_worker, engine.run_worker.for_python.signatures[0]
+    assembly = []
+    for kernel, signature in (outermost, (product.multiply, product.MULTIPLY)):
+        again = njit(error_model="numpy")(kernel.py_func)
+        again.compile(signature)
+        assembly += again.inspect_asm().values()
+    found["assembly"] = "\n".join(assembly)
     np.savez(path, **found)
 
 
@@ -265,7 +270,6 @@ def test_lanes_follow_the_features_that_llvm_compiles_for(cpu, features, expecte
 
 def test_what_is_compiled_for_one_cpu_is_not_there_for_another(monkeypatch):
     philox.philox_words(np.zeros((1, 4), np.uint32), np.zeros(2, np.uint32))
-    monkeypatch.setattr(type(philox.philox_words), "signatures", [])  # as in a process that has not called it
     assert cache.is_cached(philox.philox_words)
     codegen = type(cpu_target.target_context.codegen())
     monkeypatch.setattr(codegen, "magic_tuple", lambda self: (llvm.get_process_triple(), "another", ""))
