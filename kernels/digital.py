@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from .cache import compiled
 from .float32 import exp32
 from .intrinsics import prefer_wide_vectors
-from .layout import AVERAGE_POOL, INPUTS, NONE, RELU, RELU6, SIGMOID
-from .simd import VECTOR, make_finish
+from .layout import AVERAGE_POOL, INPUTS, RELU, RELU6, SIGMOID, TANH
+from .simd import VECTOR, End, make_finish
 
 _F = np.float32
-_plain = make_finish(False, None, None)
-_plain_relu = make_finish(False, 0.0, None)
-_plain_relu6 = make_finish(False, 0.0, 6.0)
-_add = make_finish(True, None, None)
-_add_relu = make_finish(True, 0.0, None)
-_add_relu6 = make_finish(True, 0.0, 6.0)
+_plain = make_finish(False)
+_add = make_finish(True)
 
 
 @compiled()
@@ -41,28 +38,27 @@ def _smooth(y, at, count, kind):
             values[i] = _F(1) - _F(2) / (exp32(_F(2) * values[i]) + _F(1))
 
 
-@compiled()
-def finish(op, a, b, sums, sums_at, y, y_at, places, channels, factor, other, other_at):
-    """The digital end of neighbouring places: factor, offset, sum with another input, activation.
+@njit(inline="always")
+def end_of(plan, op, factor, y, y_at, y_step, other, other_at, other_step):
+    """The end that an operation describes; sigmoid and tanh come after it."""
+    lowest = _F(0) if op.activation in (RELU, RELU6) else -_F(np.inf)
+    highest = _F(6) if op.activation == RELU6 else _F(np.inf)
+    return End(
+        y, y_at, y_step, op.other >= 0, other, other_at, other_step,
+        plan.scales, plan.shifts, op.coefficients_at, factor, lowest, highest,
+    )  # fmt: skip
 
-    ``a`` and ``b`` are the plan's scales and shifts.
-    """
-    at = op.coefficients_at
-    if op.other < 0:
-        if op.activation == RELU:
-            _plain_relu(sums, sums_at, y, y_at, places, channels, a, b, at, factor, sums, 0)
-        elif op.activation == RELU6:
-            _plain_relu6(sums, sums_at, y, y_at, places, channels, a, b, at, factor, sums, 0)
-        else:
-            _plain(sums, sums_at, y, y_at, places, channels, a, b, at, factor, sums, 0)
-    elif op.activation == RELU:
-        _add_relu(sums, sums_at, y, y_at, places, channels, a, b, at, factor, other, other_at)
-    elif op.activation == RELU6:
-        _add_relu6(sums, sums_at, y, y_at, places, channels, a, b, at, factor, other, other_at)
+
+@compiled()
+def finish(end, activation, sums, at, step, places, channels):
+    """The digital end of sums in memory, whatever the activation."""
+    if end.adds:
+        _add(end, sums, at, step, places, channels)
     else:
-        _add(sums, sums_at, y, y_at, places, channels, a, b, at, factor, other, other_at)
-    if op.activation != NONE and op.activation != RELU and op.activation != RELU6:
-        _smooth(y, y_at, places * channels * VECTOR, op.activation)
+        _plain(end, sums, at, step, places, channels)
+    if activation in (SIGMOID, TANH):
+        for place in range(places):
+            _smooth(end.y, end.y_at + place * end.y_step, channels * VECTOR, activation)
 
 
 @compiled()
@@ -76,26 +72,12 @@ def affine(plan, work, op, variant, block, first_block):
     if op.other >= 0:
         other, other_at = locate(plan, work, op.other, variant, block, first_block)
         other_row = plan.buffers[op.other].row_step
+    pixel = source.channels * VECTOR
     for row in range(target.height):
-        here, there, beside = (
-            x_at + row * source.row_step,
-            y_at + row * target.row_step,
-            other_at + row * other_row,
-        )
-        finish(
-            op,
-            plan.scales,
-            plan.shifts,
-            x,
-            here,
-            y,
-            there,
-            target.width,
-            source.channels,
-            _F(1),
-            other,
-            beside,
-        )
+        beside = other_at + row * other_row
+        end = end_of(plan, op, _F(1), y, y_at + row * target.row_step, pixel, other, beside, pixel)
+        here = x_at + row * source.row_step
+        finish(end, op.activation, x, here, pixel, target.width, source.channels)
 
 
 @compiled()
@@ -109,8 +91,8 @@ def copy(plan, work, op, variant, block, first_block):
         for p in range(target.width):
             start = x_at + row * op.stride_height * source.row_step + p * op.stride_width * n
             end = y_at + row * target.row_step + (p * target.channels + op.channel) * VECTOR
-            for i in range(n):
-                y[end + i] = x[start + i]
+            # The first pixel of a window is copied.
+            _pool_pixel(x, start, y, end, n, False, True)
 
 
 @compiled()

@@ -7,31 +7,30 @@ from numba import njit
 
 from .cache import compiled
 from .convert import drive
-from .digital import affine, copy, finish, locate, pool
-from .layout import AFFINE, COPY, LAYERED
+from .digital import affine, copy, end_of, finish, locate, pool
+from .layout import AFFINE, COPY, LAYERED, SIGMOID, TANH
 from .simd import VECTOR, VECTORS
-from .strip import square, strip
+from .strip import multiply, square, strip
 
 _CACHED_SUMS = 384  # vectors
 
 
 @njit(inline="always")
-def _end(plan, work, op, variant, block, first_block, row, place, first, places):
-    """The digital end of places of one row from ``place`` on; ``first`` is the first of their sums."""
+def _end(plan, work, op, variant, block, first_block, row, place, dense):
+    """The digital end of places of one row from ``place`` on, or of blocks where these are ``dense``."""
     target = plan.buffers[op.target]
-    channels = plan.layers[op.layer].columns
-    step = channels * VECTOR
+    pixel = target.channels * VECTOR
     y, y_at = locate(plan, work, op.target, variant, block, first_block)
-    y_at += row * target.row_step + place * step
-    other, other_at = y, y_at
+    y_at += row * target.row_step + place * pixel
+    y_step = target.block_step if dense else pixel
+    other, other_at, other_step = y, y_at, y_step
     if op.other >= 0:
+        beside = plan.buffers[op.other]
         other, other_at = locate(plan, work, op.other, variant, block, first_block)
-        other_at += row * plan.buffers[op.other].row_step + place * step
+        other_at += row * beside.row_step + place * pixel
+        other_step = beside.block_step if dense else pixel
     factor = work.factors[op.layer, variant]
-    finish(
-        op, plan.scales, plan.shifts, work.sums, first * step, y, y_at, places, channels, factor,
-        other, other_at,
-    )  # fmt: skip
+    return end_of(plan, op, factor, y, y_at, y_step, other, other_at, other_step)
 
 
 @compiled()
@@ -57,7 +56,17 @@ def _drive(plan, work, op, layer, variant, first_block, blocks):
     return work.converted, source.border, pulse_step
 
 
-@compiled()
+@njit(inline="always")
+def _ends_at_once(plan, op, layer, shared):
+    """Whether a layer's sums are complete, and go through one digital end, as soon as they are products."""
+    starts_shared = shared or (plan.weights_step > 0 and layer.spans > 0)
+    redrawn = layer.variance_at >= 0 or layer.bias_row or layer.references > 0
+    one_end = op.variants == 1 or not op.shared
+    smooth = op.activation in (SIGMOID, TANH)
+    return not starts_shared and layer.tiled == 0 and not redrawn and one_end and not smooth
+
+
+@njit(inline="always")
 def _layered(plan, work, op, time, chip, first_block, blocks):
     """A layer with weights: strips of column sums, each with its digital end."""
     layer = plan.layers[op.layer]
@@ -66,6 +75,7 @@ def _layered(plan, work, op, time, chip, first_block, blocks):
     pixel = source.channels * VECTOR
     x_step = op.stride_width * pixel
     squares_step = blocks * source.block_step
+    at_once = _ends_at_once(plan, op, layer, shared)
     for sources in range(1 if op.shared else op.variants):
         x, x_at, pulse_step = _drive(plan, work, op, layer, sources, first_block, blocks)
         clipped = work.clipped[op.layer, sources]
@@ -86,20 +96,28 @@ def _layered(plan, work, op, time, chip, first_block, blocks):
                 for place in range(0, target.width, step):
                     shift = first + (row * op.stride_height - op.top) * source.row_step - op.left * pixel
                     shift += place * x_step
-                    places = min(step, target.width - place)
-                    strip(
-                        plan, work, layer, shared, sources, time, chip, x, x_at + shift, vector_step,
-                        pulse_step, squares_at + shift, squares_step, blocks if dense else places,
-                        VECTOR if dense else 0, (first_block + block) * VECTOR, row * target.width + place,
-                        clipped,
-                    )  # fmt: skip
-                    for end in range(blocks if dense else 1):
-                        for variant in range(op.variants if op.shared else 1):
-                            v = variant if op.shared else sources
-                            _end(plan, work, op, v, block + end, first_block, row, place, end, places)
+                    vectors = blocks if dense else min(step, target.width - place)
+                    if not at_once:
+                        strip(
+                            plan, work, layer, shared, sources, time, chip, x, x_at + shift, vector_step,
+                            pulse_step, squares_at + shift, squares_step, vectors, VECTOR if dense else 0,
+                            (first_block + block) * VECTOR, row * target.width + place, clipped,
+                        )  # fmt: skip
+                    for variant in range(op.variants if op.shared else 1):
+                        v = variant if op.shared else sources
+                        end = _end(plan, work, op, v, block, first_block, row, place, dense)
+                        if at_once:
+                            multiply(
+                                plan, layer, 0, layer.tiles, layer.lines, work.weights,
+                                layer.weights_at + sources * plan.weights_step, x, x_at + shift, vector_step,
+                                work.sums, 0, vectors, True, end,
+                            )  # fmt: skip
+                        else:
+                            size = layer.columns * VECTOR
+                            finish(end, op.activation, work.sums, 0, size, vectors, layer.columns)
 
 
-@compiled()
+@njit(inline="always")
 def forward(plan, work, time, chip, first_block, blocks):
     """All operations on ``blocks`` blocks of inputs; logits end in the last operation's buffer."""
     for k in range(len(plan.operations)):

@@ -8,7 +8,7 @@ from numba.extending import intrinsic
 from .cache import compiled
 from .layout import LAYER, TILE
 from .pointer import caller
-from .simd import ADD, OUTPUTS, RESUME, START, VECTOR, VECTORS, make_product
+from .simd import ADD, OUTPUTS, RESUME, START, VECTOR, VECTORS, End, make_product
 
 _full_3, _full_2, _full_1 = (make_product(OUTPUTS, v) for v in (3, 2, 1))
 _four_3, _four_2, _four_1 = (make_product(4, v) for v in (3, 2, 1))
@@ -17,50 +17,55 @@ _one_3, _one_2, _one_1 = (make_product(1, v) for v in (3, 2, 1))
 
 
 @njit(inline="always")
-def _columns(w, w_at, stride, x, x_at, x_step, c, c_at, c_step, segments, columns, vectors):
-    """All columns of one tile for one, two or three vectors, as many at a time as the registers hold."""
+def _columns(w, w_at, stride, x, x_at, x_step, c, c_at, c_step, segments, columns, vectors, end, channel):
+    """All columns of one tile for one, two or three vectors, as many at a time as the registers hold.
+
+    ``end`` holds whether the sums are finished, how, and the number of the first vector; ``channel`` is that
+    of the first column.
+    """
     j = 0
     while j < columns:
         at, to = w_at + j * stride, c_at + j * VECTOR
-        left = columns - j
+        left, number = columns - j, channel + j
         if left >= OUTPUTS:
             j += OUTPUTS
             if vectors == 3:
-                _full_3(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+                _full_3(w, at, stride, x, x_at, x_step, c, to, c_step, *segments, *end, number)
             elif vectors == 2:
-                _full_2(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+                _full_2(w, at, stride, x, x_at, x_step, c, to, c_step, *segments, *end, number)
             else:
-                _full_1(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+                _full_1(w, at, stride, x, x_at, x_step, c, to, c_step, *segments, *end, number)
         elif left >= 4:
             j += 4
             if vectors == 3:
-                _four_3(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+                _four_3(w, at, stride, x, x_at, x_step, c, to, c_step, *segments, *end, number)
             elif vectors == 2:
-                _four_2(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+                _four_2(w, at, stride, x, x_at, x_step, c, to, c_step, *segments, *end, number)
             else:
-                _four_1(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+                _four_1(w, at, stride, x, x_at, x_step, c, to, c_step, *segments, *end, number)
         elif left >= 2:
             j += 2
             if vectors == 3:
-                _two_3(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+                _two_3(w, at, stride, x, x_at, x_step, c, to, c_step, *segments, *end, number)
             elif vectors == 2:
-                _two_2(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+                _two_2(w, at, stride, x, x_at, x_step, c, to, c_step, *segments, *end, number)
             else:
-                _two_1(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+                _two_1(w, at, stride, x, x_at, x_step, c, to, c_step, *segments, *end, number)
         else:
             j += 1
             if vectors == 3:
-                _one_3(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+                _one_3(w, at, stride, x, x_at, x_step, c, to, c_step, *segments, *end, number)
             elif vectors == 2:
-                _one_2(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+                _one_2(w, at, stride, x, x_at, x_step, c, to, c_step, *segments, *end, number)
             else:
-                _one_1(w, at, stride, x, x_at, x_step, c, to, c_step, *segments)
+                _one_1(w, at, stride, x, x_at, x_step, c, to, c_step, *segments, *end, number)
 
 
 @compiled()
 def multiply(
-    layer, tiles, first_tile, last_tile, offsets, runs, lines, w, w_at, x, x_at, x_step, c, c_at, vectors
-):
+    layer, tiles, first_tile, last_tile, offsets, runs, lines, w, w_at, x, x_at, x_step, c, c_at, vectors,
+    finishes, end,
+):  # fmt: skip
     """One strip of column sums, tile by tile: partial sums of a tile's rows, added up digitally.
 
     Parameters
@@ -80,6 +85,10 @@ def multiply(
     c, c_at : ndarray of float32, int
         Sums are written, vectors x lines x VECTOR.
     vectors : int
+    finishes : bool
+        Whether all lines go through a digital end.
+    end : simd.End
+        With the digital end of all lines the sums are no longer of use afterwards.
     """
     own = lines // layer.groups
     step = lines * VECTOR
@@ -101,13 +110,19 @@ def multiply(
                     (offsets, runs, tile.segment, tile.segments, how),
                     own,
                     min(VECTORS, vectors - first),
+                    (finishes and t + 1 == last_tile, end, first),
+                    g * own,
                 )
 
 
-_FLOATS, _INTS, _INT = types.float32[::1], types.int64[::1], types.int64
+_FLOAT, _FLOATS, _INTS, _INT = types.float32, types.float32[::1], types.int64[::1], types.int64
+_END = types.NamedTuple(
+    [_FLOATS, _INT, _INT, types.boolean, _FLOATS, _INT, _INT, _FLOATS, _FLOATS, _INT, _FLOAT, _FLOAT, _FLOAT],
+    End,
+)
 MULTIPLY = types.void(
     from_dtype(LAYER), types.Array(from_dtype(TILE), 1, "C"), _INT, _INT, _INTS, _INTS, _INT,
-    _FLOATS, _INT, _FLOATS, _INT, _INT, _FLOATS, _INT, _INT,
+    _FLOATS, _INT, _FLOATS, _INT, _INT, _FLOATS, _INT, _INT, types.boolean, _END,
 )  # fmt: skip
 """Signature of :func:`multiply`."""
 
@@ -115,7 +130,7 @@ MULTIPLY = types.void(
 @intrinsic
 def call_multiply(
     typingctx, address, layer, tiles, first_tile, last_tile, offsets, runs, lines, w, w_at, x, x_at, x_step,
-    c, c_at, vectors,
+    c, c_at, vectors, finishes, end,
 ):  # fmt: skip
     """Call :func:`multiply` at ``address``."""
     return caller(MULTIPLY)

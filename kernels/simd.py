@@ -8,6 +8,8 @@ vectorises over inputs too.
 
 from __future__ import annotations
 
+from collections import namedtuple
+
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -44,26 +46,99 @@ def _load(builder: ir.IRBuilder, pointer: ir.Value, offset: ir.Value) -> ir.Valu
     return builder.load(_vector_at(builder, pointer, offset), align=4)
 
 
+End = namedtuple(
+    "End",
+    [
+        "y",  # float32; written
+        "y_at",  # first channel of the first place
+        "y_step",  # to the next place
+        "adds",  # whether another input is added
+        "other",  # float32
+        "other_at",
+        "other_step",
+        "scales",  # float32, one a channel
+        "shifts",  # float32
+        "at",  # in scales and shifts
+        "factor",  # of all scales
+        "lowest",  # result
+        "highest",
+    ],
+)
+"""The digital end of a layer: ``y = clip(factor * scale[c] * sum + shift[c] (+ other), lowest, highest)``.
+
+``y`` and ``other`` hold a vector a channel of each place. What is not a number stays so.
+"""
+
+
+class _Ending:
+    """Code of an :data:`End`."""
+
+    def __init__(self, context, builder: ir.IRBuilder, kind: types.NamedTuple, end: ir.Value) -> None:
+        self.builder = builder
+        values = [builder.extract_value(end, i) for i in range(len(End._fields))]
+        for i, own in enumerate(kind.types):
+            if isinstance(own, types.Array):
+                values[i] = context.make_array(own)(context, builder, values[i]).data
+        self.end = End(*values)
+        self.lowest, self.highest = (_splat(builder, bound) for bound in values[-2:])
+
+    def of_channel(self, channel: ir.Value) -> tuple[ir.Value, ir.Value]:
+        """What sums of a channel are multiplied with, and what is added."""
+        b, end = self.builder, self.end
+        here = b.add(end.at, channel)
+        times = b.fmul(end.factor, b.load(b.gep(end.scales, [here])))
+        return _splat(b, times), _splat(b, b.load(b.gep(end.shifts, [here])))
+
+    def write(
+        self,
+        sums: ir.Value,
+        coefficients: tuple[ir.Value, ir.Value],
+        place: ir.Value,
+        channel: ir.Value,
+        adds: bool,
+    ) -> None:
+        """What becomes of a place's sums of a channel; ``adds`` is what ``end.adds`` will say."""
+        b, end = self.builder, self.end
+        shift = b.mul(channel, _I64(VECTOR))
+
+        def at(first: ir.Value, step: ir.Value) -> ir.Value:
+            return b.add(first, b.add(b.mul(place, step), shift))
+
+        times, plus = coefficients
+        value = emit_fma(b, times, sums, plus)
+        if adds:
+            value = b.fadd(value, _load(b, end.other, at(end.other_at, end.other_step)))
+        value = b.select(b.fcmp_ordered("<", value, self.lowest), self.lowest, value)
+        value = b.select(b.fcmp_ordered(">", value, self.highest), self.highest, value)
+        b.store(value, _vector_at(b, end.y, at(end.y_at, end.y_step)), align=4)
+
+
 def make_product(outputs: int, vectors: int):
     """A micro-kernel ``C (+)= W X`` for a given number of outputs and vectors.
 
     The intrinsic takes ``(w, w_at, stride, x, x_at, x_step, c, c_at, c_step, offsets, runs, first, count,
-    how)``. Vector ``v`` of row ``k`` of ``X`` stands at ``x_at + v * x_step`` plus the place of
-    the row: rows come in ``count`` segments from ``first`` on, segment ``s`` holding ``runs[s]`` rows of
-    ``VECTOR`` floats that follow each other from ``offsets[s]`` on. Output ``o`` of vector ``v`` is written
-    to ``c_at + v * c_step + o * VECTOR``; its weights stand at ``w_at + o * stride``, one a row.
+    how, finishes, end, place, channel)``. Vector ``v`` of row ``k`` of ``X`` stands at ``x_at + v * x_step``
+    plus the place of the row: rows come in ``count`` segments from ``first`` on, segment ``s`` holding
+    ``runs[s]`` rows of ``VECTOR`` floats that follow each other from ``offsets[s]`` on. Output ``o`` of
+    vector ``v`` is written to ``c_at + v * c_step + o * VECTOR``; its weights stand at ``w_at + o * stride``,
+    one a row.
 
     Each sum runs over the rows in order, one fused multiply-add a term, whatever the lanes. ``how`` is
     ``START`` (write the sums), ``ADD`` (at its end add each to what ``c`` holds, as a digital adder behind a
     tile does) or ``RESUME`` (go on from what ``c`` holds, as if the rows before had been part of this call).
+    Sums that it ``finishes`` go through the ``end`` of a layer instead, while they are in the registers: as
+    those of the places from ``place`` on and the channels from ``channel`` on.
     """
 
     @intrinsic
     def product(
-        typingctx, w, w_at, stride, x, x_at, x_step, c, c_at, c_step, offsets, runs, first, count, how
-    ):
+        typingctx, w, w_at, stride, x, x_at, x_step, c, c_at, c_step, offsets, runs, first, count, how,
+        finishes, end, place, channel,
+    ):  # fmt: skip
         i64 = types.int64
-        signature = types.void(w, i64, i64, x, i64, i64, c, i64, i64, offsets, runs, i64, i64, i64)
+        signature = types.void(
+            w, i64, i64, x, i64, i64, c, i64, i64, offsets, runs, i64, i64, i64, types.boolean, end, i64, i64
+        )
 
         def codegen(context, builder, signature, args):
             b = builder
@@ -73,7 +148,8 @@ def make_product(outputs: int, vectors: int):
 
             w_ptr, x_ptr, c_ptr, offsets_ptr, runs_ptr = (data(i) for i in (0, 3, 6, 9, 10))
             w_at, stride, x_at, x_step, c_at, c_step = (args[i] for i in (1, 2, 4, 5, 7, 8))
-            first, count, how = args[11:14]
+            first, count, how, finishes = args[11:15]
+            place, channel = args[16:18]
             vector = ir.VectorType(_F32, VECTOR)
             zero = ir.Constant(vector, [_F32(0.0)] * VECTOR)
             cells = [(o, v) for o in range(outputs) for v in range(vectors)]
@@ -88,6 +164,10 @@ def make_product(outputs: int, vectors: int):
             end = b.append_basic_block("segment.end")
             done = b.append_basic_block("done")
             add = b.append_basic_block("add")
+            complete = b.append_basic_block("complete")
+            finish = b.append_basic_block("finish")
+            finish_plain = b.append_basic_block("finish.plain")
+            finish_add = b.append_basic_block("finish.add")
             write = b.append_basic_block("write")
             finished = b.append_basic_block("finished")
             b.cbranch(b.icmp_signed("==", how, _I64(RESUME)), resume, segment)
@@ -140,15 +220,30 @@ def make_product(outputs: int, vectors: int):
 
             # One branch, where LLVM would make one of every select.
             b.position_at_end(done)
-            b.cbranch(b.icmp_signed("==", how, _I64(ADD)), add, write)
+            b.cbranch(b.icmp_signed("==", how, _I64(ADD)), add, complete)
             b.position_at_end(add)
+            added = {cell: b.fadd(_load(b, c_ptr, places[cell]), new[cell]) for cell in cells}
+            b.branch(complete)
+            b.position_at_end(complete)
+            total = {cell: b.phi(vector) for cell in cells}
             for cell in cells:
-                place = _vector_at(b, c_ptr, places[cell])
-                b.store(b.fadd(b.load(place, align=4), new[cell]), place, align=4)
-            b.branch(finished)
+                total[cell].add_incoming(new[cell], done)
+                total[cell].add_incoming(added[cell], add)
+            b.cbranch(finishes, finish, write)
+            b.position_at_end(finish)
+            ending = _Ending(context, b, signature.args[15], args[15])
+            b.cbranch(ending.end.adds, finish_add, finish_plain)
+            for block, adds in ((finish_plain, False), (finish_add, True)):
+                b.position_at_end(block)
+                for o in range(outputs):
+                    own = b.add(channel, _I64(o))
+                    coefficients = ending.of_channel(own)
+                    for v in range(vectors):
+                        ending.write(total[o, v], coefficients, b.add(place, _I64(v)), own, adds)
+                b.branch(finished)
             b.position_at_end(write)
             for cell in cells:
-                b.store(new[cell], _vector_at(b, c_ptr, places[cell]), align=4)
+                b.store(total[cell], _vector_at(b, c_ptr, places[cell]), align=4)
             b.branch(finished)
             b.position_at_end(finished)
             return context.get_dummy_value()
@@ -158,45 +253,27 @@ def make_product(outputs: int, vectors: int):
     return product
 
 
-def make_finish(add: bool, lowest: float | None, highest: float | None):
-    """The digital end of a layer: ``y = clip(factor * scale[c] * sums + shift[c] (+ other))``.
+def make_finish(add: bool):
+    """:data:`End` of sums in memory.
 
-    The intrinsic takes ``(sums, sums_at, y, y_at, places, channels, scale, shift, at, factor, other,
-    other_at)``; ``scale`` and ``shift`` are read from ``at`` on, one a channel, the other arrays hold a
-    vector a channel of so many places that follow each other.
-    Results are held at or above ``lowest`` and at or below ``highest`` where those are given; what is not
-    a number stays so.
+    The intrinsic takes ``(end, sums, at, step, places, channels)``: sums stand from ``at`` on, a vector a
+    channel, and those of the next place ``step`` behind. ``add`` is what ``end.adds`` says.
     """
 
     @intrinsic
-    def finish(
-        typingctx, sums, sums_at, y, y_at, places, channels, scale, shift, at, factor, other, other_at
-    ):
+    def finish(typingctx, end, sums, at, step, places, channels):
         i64 = types.int64
-        signature = types.void(sums, i64, y, i64, i64, i64, scale, shift, i64, types.float32, other, i64)
+        signature = types.void(end, sums, i64, i64, i64, i64)
 
         def codegen(context, builder, signature, args):
             b = builder
-
-            def data(i):
-                return context.make_array(signature.args[i])(context, b, args[i]).data
-
-            sums_ptr, y_ptr, scale_ptr, shift_ptr, other_ptr = (data(i) for i in (0, 2, 6, 7, 10))
-            sums_at, y_at, places, channels, at, factor, other_at = (args[i] for i in (1, 3, 4, 5, 8, 9, 11))
-            with cgutils.for_range(b, places) as outer, cgutils.for_range(b, channels) as loop:
-                c = loop.index
-                place = b.mul(b.add(b.mul(outer.index, channels), c), _I64(VECTOR))
-                here = b.add(at, c)
-                times = _splat(b, b.fmul(factor, b.load(b.gep(scale_ptr, [here]))))
-                plus = _splat(b, b.load(b.gep(shift_ptr, [here])))
-                value = emit_fma(b, times, _load(b, sums_ptr, b.add(sums_at, place)), plus)
-                if add:
-                    value = b.fadd(value, _load(b, other_ptr, b.add(other_at, place)))
-                for bound, sign in ((lowest, "<"), (highest, ">")):
-                    if bound is not None:
-                        limit = ir.Constant(value.type, [_F32(bound)] * VECTOR)
-                        value = b.select(b.fcmp_ordered(sign, value, limit), limit, value)
-                b.store(value, _vector_at(b, y_ptr, b.add(y_at, place)), align=4)
+            ending = _Ending(context, b, signature.args[0], args[0])
+            sums_ptr = context.make_array(signature.args[1])(context, b, args[1]).data
+            at, step, places, channels = args[2:]
+            with cgutils.for_range(b, places) as outer, cgutils.for_range(b, channels) as inner:
+                place = b.add(b.mul(outer.index, step), b.mul(inner.index, _I64(VECTOR)))
+                value = _load(b, sums_ptr, b.add(at, place))
+                ending.write(value, ending.of_channel(inner.index), outer.index, inner.index, add)
             return context.get_dummy_value()
 
         return signature, codegen

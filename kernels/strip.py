@@ -15,9 +15,31 @@ from .intrinsics import prefer_wide_vectors
 from .latent import fill_readings
 from .product import call_multiply
 from .response import respond, respond_in_part
-from .simd import VECTOR, VECTORS
+from .simd import VECTOR, VECTORS, End
 
 _CACHED_LINES = 64
+
+
+@njit(inline="always")
+def multiply(
+    plan, layer, first_tile, last_tile, lines, w, w_at, x, x_at, x_step, c, c_at, vectors, finishes, end
+):  # fmt: skip
+    """:func:`product.multiply` by its address."""
+    call_multiply(
+        plan.multiply, layer, plan.tiles, first_tile, last_tile, plan.offsets, plan.runs, lines,
+        w, w_at, x, x_at, x_step, c, c_at, vectors, finishes, end,
+    )  # fmt: skip
+
+
+@njit(inline="always")
+def _sum_up(plan, layer, first_tile, last_tile, lines, w, w_at, x, x_at, x_step, c, c_at, vectors):
+    """The same without a digital end."""
+    at, one = np.int64(0), np.float32(1)
+    unused = plan.scales
+    end = End(unused, at, at, False, unused, at, at, unused, unused, at, one, one, one)
+    multiply(
+        plan, layer, first_tile, last_tile, lines, w, w_at, x, x_at, x_step, c, c_at, vectors, False, end
+    )
 
 
 @compiled()
@@ -28,8 +50,9 @@ def _add_bias_row(layer, w, w_at, c, lines, vectors, level):
         bias = w[w_at + j * layer.rows + layer.rows - 1] * level
         for v in range(vectors):
             at = (v * lines + j) * VECTOR
+            sums = c[at : at + VECTOR]
             for i in range(VECTOR):
-                c[at + i] += bias
+                sums[i] += bias
 
 
 @compiled()
@@ -61,9 +84,9 @@ def _redraw(
     variance = work.noise[: vectors * size]
     z = work.noise[vectors * size : vectors * size + 4 * VECTOR]
     at = layer.variance_at + slice_at + first_line * layer.rows
-    call_multiply(
-        plan.multiply, layer, plan.tiles, first_tile, last_tile, plan.offsets, plan.runs, lines,
-        work.variance, at, work.squares, squares_at, x_step, variance, 0, vectors,
+    _sum_up(
+        plan, layer, first_tile, last_tile, lines, work.variance, at, work.squares, squares_at, x_step,
+        variance, 0, vectors,
     )  # fmt: skip
     if layer.bias_row and last_tile == layer.tiles and level > 0:
         _add_bias_row(layer, work.variance, at, variance, lines, vectors, level * level)
@@ -97,9 +120,8 @@ def _read_tiles(
     of one group.
     """
     at = layer.weights_at + slice_at + first_line * layer.rows
-    call_multiply(
-        plan.multiply, layer, plan.tiles, first_tile, last_tile, plan.offsets, plan.runs, lines,
-        work.weights, at, x, x_at, x_step, c, 0, vectors,
+    _sum_up(
+        plan, layer, first_tile, last_tile, lines, work.weights, at, x, x_at, x_step, c, 0, vectors,
     )  # fmt: skip
     if layer.bias_row and last_tile == layer.tiles and level > 0:
         _add_bias_row(layer, work.weights, at, c, lines, vectors, level)
@@ -108,6 +130,15 @@ def _read_tiles(
             plan, work, layer, first_tile, last_tile, slice_at, level, latent, chip, x_step, squares_at,
             c, first_line, lines, vectors, input_step, first_input, place,
         )  # fmt: skip
+
+
+@njit(inline="always")
+def _end_of_tile(plan, layer, first_tile):
+    """Behind a tile and those that go on with it."""
+    last_tile = first_tile + 1
+    while last_tile < layer.tiles and plan.tiles[layer.tiles_at + last_tile].resumes:
+        last_tile += 1
+    return last_tile
 
 
 @compiled()
@@ -124,9 +155,7 @@ def _read_one_by_one(
     chunk = _CACHED_LINES if layer.groups == 1 else layer.lines
     first_tile = 0
     while first_tile < layer.tiles:
-        last_tile = first_tile + 1
-        while last_tile < layer.tiles and plan.tiles[layer.tiles_at + last_tile].resumes:
-            last_tile += 1
+        last_tile = _end_of_tile(plan, layer, first_tile)
         for first_line in range(0, layer.lines, chunk):
             lines = min(chunk, layer.lines - first_line)
             for s in range(layer.slices):
@@ -165,19 +194,15 @@ def _read_spans(plan, work, layer, shared, x, x_at, x_step, vectors, first_block
     first_tile = 0
     for span in range(layer.spans):
         at = span * VECTORS * layer.lines * VECTOR
-        last_tile = first_tile + 1
         # Without converters one span holds all tiles.
-        while last_tile < layer.tiles and (
-            layer.adc_at < 0 or plan.tiles[layer.tiles_at + last_tile].resumes
-        ):
-            last_tile += 1
+        last_tile = layer.tiles if layer.adc_at < 0 else _end_of_tile(plan, layer, first_tile)
         if shared:
             sums = work.response[at:]
             respond(plan, work, layer, span, False, first_block, vectors, sums, True, clipped)
         else:
-            call_multiply(
-                plan.multiply, layer, plan.tiles, first_tile, last_tile, plan.offsets, plan.runs,
-                layer.lines, work.weights, layer.weights_at, x, x_at, x_step, work.response, at, vectors,
+            _sum_up(
+                plan, layer, first_tile, last_tile, layer.lines, work.weights, layer.weights_at,
+                x, x_at, x_step, work.response, at, vectors,
             )  # fmt: skip
         first_tile = last_tile
 

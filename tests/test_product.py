@@ -12,12 +12,23 @@ from reliability.kernels import layout
 from reliability.kernels.intrinsics import HAS_FMA
 from reliability.kernels.product import multiply
 from reliability.kernels.scores import checksum, rank
-from reliability.kernels.simd import OUTPUTS, VECTOR
+from reliability.kernels.simd import OUTPUTS, VECTOR, End
 
 SENTINEL = np.float32(-12345)
+_ONE, _NOTHING = np.float32(1), np.zeros(1, np.float32)
+NO_END = End(_NOTHING, 0, 0, False, _NOTHING, 0, 0, _NOTHING, _NOTHING, 0, _ONE, _ONE, _ONE)
 
 
-def multiplied(w: np.ndarray, x: np.ndarray, tile_rows: int, *, w_at: int = 0, x_at: int = 0, c_at: int = 0):
+def multiplied(
+    w: np.ndarray,
+    x: np.ndarray,
+    tile_rows: int,
+    *,
+    w_at: int = 0,
+    x_at: int = 0,
+    c_at: int = 0,
+    end: End | None = None,
+):
     """``w @ x`` by the kernel, with each array at an offset; nothing beside the result may be touched.
 
     The columns of ``x``, a whole number of vectors, stand one vector behind the other; a tile's rows come in
@@ -56,6 +67,8 @@ def multiplied(w: np.ndarray, x: np.ndarray, tile_rows: int, *, w_at: int = 0, x
         c,
         c_at,
         vectors,
+        end is not None,
+        end or NO_END,
     )
     assert (c[:c_at] == SENTINEL).all()
     assert (c[c_at + columns * x.shape[1] :] == SENTINEL).all()
@@ -112,6 +125,36 @@ def test_order_of_summation_shows_in_the_bits():
     whole = multiplied(w, x, 50)
     assert (whole != multiplied(w, x, 25)).any()
     assert (whole != multiplied(w[:, ::-1], x[::-1], 50)).any()
+
+
+@pytest.mark.parametrize("adds", [False, True])
+@pytest.mark.parametrize("tile_rows", [16, 50])
+@pytest.mark.parametrize("vectors", [1, 2, 3, 7])
+@pytest.mark.parametrize("columns", [1, 2, 3, OUTPUTS - 1, OUTPUTS, 2 * OUTPUTS + 7])
+def test_product_ends_as_sums_that_were_written_first(columns, vectors, tile_rows, adds):
+    """Scale, offset, another input and bounds, with every array at an offset and steps wider than needed."""
+    random = np.random.default_rng((columns, vectors))
+    w, x = operands(columns, 50, vectors, seed=2)
+    w[0, 0] = np.nan if columns > 2 else w[0, 0]
+    at, y_at, y_step, other_at, other_step = 3, 5, (columns + 1) * VECTOR, 2, (columns + 3) * VECTOR
+    scales, shifts = random.normal(size=(2, at + columns)).astype(np.float32)
+    y = np.full(y_at + vectors * y_step, SENTINEL, np.float32)
+    other = random.normal(size=other_at + vectors * other_step).astype(np.float32)
+    factor, lowest, highest = np.float32(1.25), np.float32(-4), np.float32(6)
+    end = End(
+        y, y_at, y_step, adds, other, other_at, other_step, scales, shifts, at, factor, lowest, highest
+    )  # fmt: skip
+    multiplied(w, x, tile_rows, end=end)
+    sums = multiplied(w, x, tile_rows).reshape(columns, vectors, VECTOR).transpose(1, 0, 2)
+    times, plus = (np.broadcast_to(a[at:, None], sums.shape) for a in (factor * scales, shifts))
+    expected = naive.fma(times, sums, plus) if HAS_FMA else times * sums + plus
+    places = other[other_at:].reshape(vectors, -1)[:, : columns * VECTOR].reshape(sums.shape)
+    expected = np.clip(expected + places if adds else expected, lowest, highest)
+    assert (expected == lowest).any() or (expected == highest).any() or columns == 1
+    found = y[y_at:].reshape(vectors, -1)
+    np.testing.assert_array_equal(found[:, : columns * VECTOR].reshape(sums.shape), expected)
+    assert (found[:, columns * VECTOR :] == SENTINEL).all()
+    assert (y[:y_at] == SENTINEL).all()
 
 
 def test_naive_fused_multiply_add_rounds_once():
