@@ -15,9 +15,7 @@ from reliability.simulation import Simulation
 
 CHIP = rl.Chip(
     device=rl.devices.pcm(),
-    tile=rl.Tile(
-        rows=128, columns=128, dac=rl.DAC(bits=8), adc=rl.ADC(bits=8), wires=rl.Wires(word_ohm=1.0)
-    ),
+    tile=rl.Tile(rows=128, columns=128, dac=rl.DAC(bits=8), adc=rl.ADC(bits=8), wires=rl.Wires(word_ohm=1.0)),
     telegraph=rl.Telegraph(amplitude=0.1, correlation_s=1.0, read_interval_s=1e-6),
     faults=rl.stuck_cells(),
     variation=rl.Variation(die=0.02, tile=0.02, field=0.02),

@@ -25,6 +25,7 @@ import growth
 import memory
 import sweeps
 import throughput
+import wires
 from llvmlite.binding import get_host_cpu_name
 
 from reliability.simulation import available_cores
@@ -40,6 +41,7 @@ REPORTS = {
     "memory": lambda *_: memory.report(),
     "growth": growth.report,
     "effects": effects.report,
+    "wires": lambda rounds, _: wires.report(rounds),
 }
 
 

@@ -18,7 +18,7 @@ from .lanes import LANES, add, inverse, load, multiply, multiply_add, store, zer
 from .mesh import clear, row_at
 from .patches import LEAF, LEFT, extent, leaf_at, ports
 
-_SHORT_OHM = 1e-12
+_SHORT_OHM = 1e-20
 # What a word line passes from left to right, and a bit line from the bottom to the top.
 _INTO_LEFT, _WITHIN, _INTO_LAST, _BEYOND_RIGHT, _INTO_BOTTOM, _UP, _INTO_TOP, _BEYOND_TOP = range(8)
 
@@ -111,10 +111,10 @@ def _load_leaf(g, at, line_step, tile, wires, patch, lane, height, width, resist
 def _resists(resistors, resistor):
     """Whether there is anything to pass in any lane."""
     short = resistors.dtype.type(_microsiemens(0.0))
+    count = 0
     for lane in range(LANES):
-        if resistors[resistor * LANES + lane] != short:
-            return True
-    return False
+        count += resistors[resistor * LANES + lane] != short
+    return count > 0
 
 
 @compiled()

@@ -27,8 +27,9 @@ def attenuate_layer(layer, wires, conductances, spreads, tile, work):
     wires : record of wires.WIRES
     conductances, spreads : ndarray of float32
         Of all copies of the layer's cells; changed. A cell's fluctuation about its mean, of which ``spreads``
-        holds the variance, reaches the sums as weakly as the cell itself does: to first order in the
-        fluctuation and in the drop of the wires.
+        holds the variance, is taken to reach the sums as weakly as the cell itself does. That leaves out what
+        other cells' currents take off its voltage, and so overstates the variance: by 3, 8, 17 and 41 % where
+        wires take 5, 10, 20 and 40 % off the sums (``benchmarks/wires.py``).
     tile, work : ndarray of float32
         Scratch: one tile, and what :func:`wires.attenuate` needs.
     """

@@ -48,6 +48,13 @@ def check(found: np.ndarray, wanted: np.ndarray, tolerance: float) -> None:
     np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=0)
 
 
+def check_nodal(g_us: np.ndarray, ohms: tuple[float, ...], both: bool, columns: list[int] | None = None):
+    """Every entry that the rounding of the nodal equations' own solution leaves to compare."""
+    wanted = naive_wires.effective_conductance(g_us, *ohms, both, columns)
+    found = effective(g_us, *ohms, both=both)[:, columns or slice(None)]
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-15 * wanted.max())
+
+
 def ladder(cells: int, series: float, shunt: float, head: float) -> np.ndarray:
     """Voltages along a uniform ladder per volt at its source, from the difference equation's solution.
 
@@ -62,23 +69,38 @@ def ladder(cells: int, series: float, shunt: float, head: float) -> np.ndarray:
 
 
 LENGTHS = [1, 2, 7, 8, 9, 16, 17, 100, 256, 300]
+SEGMENTS = [0.01, 3.0, 200.0]
 
 
 @pytest.mark.parametrize("cells", LENGTHS)
-def test_one_word_line_is_a_ladder(cells):
-    g_us, word, driver, sense = 40.0, 3.0, 50.0, 20.0
+@pytest.mark.parametrize("word", SEGMENTS)
+def test_one_word_line_is_a_ladder(cells, word):
+    """At 200 ohm its end sees 1e-12 of the voltage."""
+    g_us, driver, sense = 64.0, 50.0, 20.0
     shunt = 1 / (1e6 / g_us + sense)
-    found = effective(np.full((1, cells), g_us), word, 1e3, driver, sense)
-    check(found[0], 1e6 * shunt * ladder(cells, word, shunt, driver), 1e-12)
+    wanted = 1e6 * shunt * ladder(cells, word, shunt, driver)
+    check(effective(np.full((1, cells), g_us), word, 1e3, driver, sense)[0], wanted, 1e-12)
+    found = effective(np.full((1, cells), g_us), word, 1e3, driver, sense, dtype=np.float32)
+    check(found[0], wanted, 3e-6)
 
 
 @pytest.mark.parametrize("cells", LENGTHS)
-def test_one_bit_line_is_a_ladder(cells):
+@pytest.mark.parametrize("bit", SEGMENTS)
+def test_one_bit_line_is_a_ladder(cells, bit):
     """By reciprocity: with the volt at its lower end, and the sources as grounds."""
-    g_us, bit, driver, sense = 40.0, 3.0, 50.0, 20.0
+    g_us, driver, sense = 64.0, 50.0, 20.0
     shunt = 1 / (1e6 / g_us + driver)
-    found = effective(np.full((cells, 1), g_us), 1e3, bit, driver, sense)
-    check(found[::-1, 0], 1e6 * shunt * ladder(cells, bit, shunt, sense), 1e-12)
+    wanted = 1e6 * shunt * ladder(cells, bit, shunt, sense)
+    check(effective(np.full((cells, 1), g_us), 1e3, bit, driver, sense)[::-1, 0], wanted, 1e-12)
+    found = effective(np.full((cells, 1), g_us), 1e3, bit, driver, sense, dtype=np.float32)
+    check(found[::-1, 0], wanted, 3e-6)
+
+
+def test_ideal_sources_make_a_ladder_of_every_bit_line():
+    """Without resistance in word lines and drivers, sources hold all nodes of a word line."""
+    g_us, bit, sense = 64.0, 200.0, 500.0
+    wanted = g_us * ladder(256, bit, g_us * 1e-6, sense)[::-1, None]
+    check(effective(np.full((256, 50), g_us), 0.0, bit, 0.0, sense), np.tile(wanted, 50), 1e-9)
 
 
 @pytest.mark.parametrize("half", [1, 4, 8, 50, 128])
@@ -107,31 +129,21 @@ def test_two_by_two_with_one_resistance():
 
 @pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize("ohm", [0.01, 1.0, 100.0])
-@pytest.mark.parametrize("on_off", [1.0, 1e2, 1e6])
-@pytest.mark.parametrize("rows, columns", [(16, 16), (64, 64), (30, 90), (90, 30), (128, 5), (3, 128)])
+@pytest.mark.parametrize("on_off", [1.0, 1e6])
+@pytest.mark.parametrize("rows, columns", [(16, 16), (64, 64), (30, 90), (128, 5), (3, 128)])
 def test_nodal_equations(rows, columns, on_off, ohm, both):
-    g_us = conductances(rows, columns, on_off)
-    ohms = (ohm, 0.7 * ohm, 2 * ohm, 3 * ohm)
-    check(effective(g_us, *ohms, both=both), naive_wires.effective_conductance(g_us, *ohms, both), 1e-9)
+    check_nodal(conductances(rows, columns, on_off), (ohm, 0.7 * ohm, 2 * ohm, 3 * ohm), both)
 
 
-@pytest.mark.parametrize("both", [False, True])
-def test_nodal_equations_of_256_rows(both):
-    columns = [0, 100, 255]
-    for on_off, ohm in ((1e6, 1.0), (1.0, 0.01), (1e2, 100.0)):
-        g_us = conductances(256, 256, on_off)
-        wanted = naive_wires.effective_conductance(g_us, ohm, ohm, ohm, ohm, both, columns)
-        check(effective(g_us, ohm, ohm, ohm, ohm, both=both)[:, columns], wanted, 1e-9)
+@pytest.mark.parametrize("on_off, ohm, both", [(1e6, 1.0, False), (1.0, 0.01, False), (1e2, 100.0, True)])
+def test_nodal_equations_of_256_rows(on_off, ohm, both):
+    check_nodal(conductances(256, 256, on_off), (ohm, ohm, ohm, ohm), both, columns=[0, 100, 255])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("both", [False, True])
-@pytest.mark.parametrize("ohm", [0.01, 1.0, 100.0])
-@pytest.mark.parametrize("on_off", [1.0, 1e6])
-def test_nodal_equations_of_all_of_256_rows(on_off, ohm, both):
-    g_us = conductances(256, 256, on_off)
-    ohms = (ohm, 2 * ohm, 0.0, 5 * ohm)
-    check(effective(g_us, *ohms, both=both), naive_wires.effective_conductance(g_us, *ohms, both), 1e-9)
+def test_nodal_equations_of_all_of_256_rows(both):
+    check_nodal(conductances(256, 256, 1e6), (1.0, 2.0, 0.0, 5.0), both)
 
 
 @given(
@@ -146,25 +158,19 @@ def test_nodal_equations_of_all_of_256_rows(on_off, ohm, both):
 def test_any_shape_any_resistance_zero_and_cells_that_do_not_conduct(rows, columns, ohms, both, zeros, seed):
     g_us = conductances(rows, columns, 1e6, seed)
     g_us[np.random.default_rng(seed).random(g_us.shape) < zeros] = 0
-    found = effective(g_us, *ohms, both=both)
-    wanted = naive_wires.effective_conductance(g_us, *ohms, both)
-    # Where a cell does not conduct, currents of other cells through the wires are all that is left.
-    largest = wanted.max()
-    assert np.abs(found - wanted).max() <= 1e-9 * largest
-    seen = wanted > 1e-12 * largest
-    check(found[seen], wanted[seen], 1e-8)
-    check_float32 = effective(g_us, *ohms, both=both, dtype=np.float32)
-    assert np.abs(check_float32 - wanted).max() <= 2e-6 * largest
+    check_nodal(g_us, ohms, both)
+    exact = effective(g_us, *ohms, both=both)
+    found = effective(g_us, *ohms, both=both, dtype=np.float32)
+    assert np.abs(found - exact).max() <= 3e-6 * exact.max()
 
 
 @pytest.mark.parametrize("zero", [z for z in itertools.product([0, 1], repeat=4) if any(z)])
 @pytest.mark.parametrize("both", [False, True])
 def test_any_resistance_may_be_zero(zero, both):
     g_us = conductances(70, 51, 1e4)
-    ohms = [2.0 * z for z in zero]
-    wanted = naive_wires.effective_conductance(g_us, *ohms, both)
-    check(effective(g_us, *ohms, both=both), wanted, 1e-9)
-    check(effective(g_us, *ohms, both=both, dtype=np.float32), wanted, 2e-6)
+    ohms = tuple(2.0 * z for z in zero)
+    check_nodal(g_us, ohms, both)
+    check(effective(g_us, *ohms, both=both, dtype=np.float32), effective(g_us, *ohms, both=both), 3e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -227,14 +233,15 @@ def test_wires_only_take_away():
         before = given
 
 
-@pytest.mark.parametrize("rows, columns, bound", [(64, 64, 2e-6), (256, 256, 3e-6), (200, 77, 3e-6)])
+@pytest.mark.parametrize("rows, columns", [(64, 64), (256, 256), (200, 77)])
 @pytest.mark.parametrize("both", [False, True])
-def test_float32(rows, columns, bound, both):
+def test_float32(rows, columns, both):
+    """Largest where all cells are equal, so that roundings repeat themselves."""
     for on_off, ohm in itertools.product((1.0, 1e2, 1e6), (0.01, 1.0, 100.0)):
         g_us = conductances(rows, columns, on_off)
         exact = effective(g_us, ohm, ohm, ohm, ohm, both=both)
         error = effective(g_us, ohm, ohm, ohm, ohm, both=both, dtype=np.float32) / exact - 1
-        assert np.abs(error).max() <= bound
+        assert np.abs(error).max() <= (3e-6 if on_off == 1 else 2e-6)
         assert np.sqrt(np.mean(error**2)) <= 6e-7
 
 
