@@ -112,7 +112,8 @@ class Study:
     def set(self, assignment: str) -> Study:
         """The study with one field replaced, from text such as ``chip.device.sigma=0.1``.
 
-        The value is read as TOML; anything else is text.
+        The value is read as TOML; anything else is text. A device of few levels takes weights in digits
+        (:meth:`Chip.fitted`).
         """
         path, equals, text = assignment.partition("=")
         if not equals or not path.strip():
@@ -126,7 +127,7 @@ class Study:
         if varied in self.vary:
             raise UserError(f"--set {path}: this study varies {varied}; set its values, vary.{varied}=[...]")
         new: Study = put(self, path, value)
-        return new
+        return replace(new, chip=new.chip.fitted()) if path in ("chip.device", "chip.device.law") else new
 
 
 def _fields_of(figure: Figure) -> tuple[str | None, ...]:

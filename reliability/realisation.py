@@ -6,6 +6,7 @@ import numpy as np
 
 from reliability.chip import Chip
 from reliability.crossbar import chip_network, crossbars_of
+from reliability.effects import resolved
 from reliability.kernels.cells import realise
 from reliability.kernels.layout import Workspace
 from reliability.latents import Role
@@ -47,6 +48,7 @@ def chip_weights(
         Rows in the order (y, x, channel), the bias last where devices hold it. Digital layers are left out.
     """
     whole("number", number, 0, 2**31)
+    chip = resolved(chip)
     x = np.zeros((inputs, *network.input_shape), np.float32)
     labels = np.zeros(inputs, np.int64)
     plan = compile_plan(network, x, labels, chip, times=(time_s,), seed=seed, role=role)

@@ -92,6 +92,12 @@ def test_no_effect_is_the_digital_network():
     assert clean["checksum"].nunique() == 1
 
 
+def test_the_weights_of_a_chip_know_its_choice_of_effects():
+    network = rl.load_network("digits-mlp")
+    found = rl.chip_weights(network, replace(EVERYTHING, effects="none"))["fc1"]
+    assert np.allclose(found, network.weighted[0].layer.weight, atol=1e-6)
+
+
 def test_choices_reach_the_layers_that_say_something_of_their_own():
     layers = {"last": rl.LayerChip(device=rl.devices.gaussian(sigma=0.1), faults=rl.Faults(stuck_low=0.5))}
     chip = replace(EVERYTHING, layers=layers)

@@ -263,6 +263,14 @@ def test_every_study_runs_and_draws_its_figure(name, tmp_path):
     assert (tmp_path / "out" / "figure.pdf").exists()
 
 
+def test_a_device_of_few_levels_takes_weights_in_digits(tmp_path, capsys):
+    device = "chip.device=fefet_28nm"
+    assert run_quick(tmp_path / "out", "--set", device) == 0
+    assert main(["drift_vs_time", "--describe", "--set", device]) == 0
+    out = capsys.readouterr().out
+    assert "4 slices a weight, fill digits of 2 bits" in out and "Not verified: " in out
+
+
 @pytest.mark.parametrize("name", list_studies())
 def test_every_study_describes_itself(name, capsys):
     assert main([name, "--describe"]) == 0
