@@ -14,9 +14,10 @@ from typing import ClassVar
 import numpy as np
 
 from reliability.devices.device import Device, Latent
+from reliability.devices.steady import conduct_state
 from reliability.kernels.intrinsics import fma32, prefer_wide_vectors
 from reliability.kernels.latent import BLOCK
-from reliability.kernels.law import conductance_kernel, program_kernel
+from reliability.kernels.law import program_kernel
 
 
 @program_kernel
@@ -27,14 +28,6 @@ def _program(target, latents, state, parameters):
     for i in range(BLOCK):
         sigma = middle if (target[i] > low) & (target[i] < high) else edge
         state[i] = max(fma32(sigma, latents[i], target[i]), lowest)
-
-
-@conductance_kernel
-def _conductance(state, latents, g, variance, parameters):
-    prefer_wide_vectors()
-    for i in range(BLOCK):
-        g[i] = state[i]
-        variance[i] = 0
 
 
 @dataclass(frozen=True)
@@ -65,7 +58,7 @@ class FourLevel(Device):
     states: ClassVar[int] = 1
     program_latents: ClassVar[tuple[Latent, ...]] = (Latent("programming"),)
     program = _program
-    conductance = _conductance
+    conductance = conduct_state
 
     g_max_us: float = 25.0
     sigma: float = 0.01
@@ -98,8 +91,8 @@ class FourLevel(Device):
         return (edge * span, middle * span, *bounds, lowest)
 
     def time_parameters(self, time_s: float, observation_s: float | None) -> tuple[float, ...]:
-        """None."""
-        return ()
+        """Variance of one read (uS**2): none."""
+        return (0.0,)
 
     def effects(self) -> dict[str, Device]:
         """``programming``."""

@@ -10,9 +10,10 @@ import numpy as np
 
 from reliability.devices.device import Device, Latent
 from reliability.devices.distributions import CELLS, LOGNORMAL, REACH, table_of
+from reliability.devices.steady import conduct_state
 from reliability.kernels.intrinsics import float_of_int, fma32, nearest_int, prefer_wide_vectors
 from reliability.kernels.latent import BLOCK
-from reliability.kernels.law import conductance_kernel, program_kernel
+from reliability.kernels.law import program_kernel
 
 _F = np.float32
 _AHEAD = np.uint32(4)
@@ -33,15 +34,6 @@ def _program(target, latents, state, parameters):
         xi = latents[i]
         step = (_F(1) if xi > threshold else _F(0)) - (_F(1) if xi < -threshold else _F(0))
         state[i] = max(fma32(fma32(own_scale, target[i], scale), state[i] + step, target[i]), lowest)
-
-
-@conductance_kernel
-def _conductance(state, latents, g, variance, parameters):
-    prefer_wide_vectors()
-    read_variance = parameters[0]
-    for i in range(BLOCK):
-        g[i] = state[i]
-        variance[i] = read_variance
 
 
 @dataclass(frozen=True)
@@ -82,7 +74,7 @@ class Generic(Device):
     states: ClassVar[int] = 1
     program_latents: ClassVar[tuple[Latent, ...]] = (Latent("programming"),)
     program = _program
-    conductance = _conductance
+    conductance = conduct_state
 
     g_max_us: float = 25.0
     sigma: float = 0.1

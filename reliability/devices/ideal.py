@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from reliability.devices.device import Device
+from reliability.devices.steady import conduct_state
 from reliability.kernels.intrinsics import prefer_wide_vectors
 from reliability.kernels.latent import BLOCK
-from reliability.kernels.law import conductance_kernel, program_kernel
+from reliability.kernels.law import program_kernel
 
 
 @program_kernel
@@ -16,14 +17,6 @@ def _program(target, latents, state, parameters):
     prefer_wide_vectors()
     for i in range(BLOCK):
         state[i] = target[i]
-
-
-@conductance_kernel
-def _conductance(state, latents, g, variance, parameters):
-    prefer_wide_vectors()
-    for i in range(BLOCK):
-        g[i] = state[i]
-        variance[i] = 0
 
 
 @dataclass(frozen=True)
@@ -39,7 +32,7 @@ class Ideal(Device):
     law: ClassVar[str] = "ideal"
     states: ClassVar[int] = 1
     program = _program
-    conductance = _conductance
+    conductance = conduct_state
 
     g_max_us: float = 25.0
 
@@ -48,8 +41,8 @@ class Ideal(Device):
         return ()
 
     def time_parameters(self, time_s: float, observation_s: float | None) -> tuple[float, ...]:
-        """None."""
-        return ()
+        """Variance of one read (uS**2): none."""
+        return (0.0,)
 
     def describe(self) -> str:
         """What the law does."""

@@ -16,20 +16,13 @@ import numpy as np
 
 from reliability.devices.device import Device, Latent
 from reliability.devices.retention import Retaining
+from reliability.devices.steady import keep_target
 from reliability.kernels.intrinsics import fma32, prefer_wide_vectors
 from reliability.kernels.latent import BLOCK
-from reliability.kernels.law import conductance_kernel, program_kernel
+from reliability.kernels.law import conductance_kernel
 
 _F = np.float32
 _MOST = 5
-
-
-@program_kernel
-def _program(target, latents, state, parameters):
-    prefer_wide_vectors()
-    for i in range(BLOCK):
-        state[i] = target[i]
-        state[BLOCK + i] = latents[i]
 
 
 @conductance_kernel
@@ -85,7 +78,7 @@ class RRAM(Retaining):
     law: ClassVar[str] = "rram"
     states: ClassVar[int] = 2
     program_latents: ClassVar[tuple[Latent, ...]] = (Latent("programming"),)
-    program = _program
+    program = keep_target
     conductance = _conductance
 
     g_max_us: float = 40.0

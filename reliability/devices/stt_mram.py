@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from reliability.devices.device import UNIFORM, Device, Latent
+from reliability.devices.steady import conduct_state
 from reliability.kernels.float32 import exp32
 from reliability.kernels.intrinsics import prefer_wide_vectors
 from reliability.kernels.latent import BLOCK
-from reliability.kernels.law import conductance_kernel, program_kernel
+from reliability.kernels.law import program_kernel
 
 
 @program_kernel
@@ -22,14 +23,6 @@ def _program(target, latents, state, parameters):
         nominal = parallel if is_parallel else antiparallel
         sigma = sigma_p if is_parallel else sigma_ap
         state[i] = nominal * exp32(sigma * latents[i])
-
-
-@conductance_kernel
-def _conductance(state, latents, g, variance, parameters):
-    prefer_wide_vectors()
-    for i in range(BLOCK):
-        g[i] = state[i]
-        variance[i] = 0
 
 
 @dataclass(frozen=True)
@@ -59,7 +52,7 @@ class STTMRAM(Device):
     states: ClassVar[int] = 1
     program_latents: ClassVar[tuple[Latent, ...]] = (Latent("programming"), Latent("write", UNIFORM))
     program = _program
-    conductance = _conductance
+    conductance = conduct_state
 
     g_max_us: float = 200.0
     g_min_us: float = field(init=False, default=0.0)
@@ -89,8 +82,8 @@ class STTMRAM(Device):
         return (self.g_max_us, self.g_min_us, middle, self.sigma_p, self.sigma_ap, self.write_error)
 
     def time_parameters(self, time_s: float, observation_s: float | None) -> tuple[float, ...]:
-        """None."""
-        return ()
+        """Variance of one read (uS**2): none."""
+        return (0.0,)
 
     def effects(self) -> dict[str, Device]:
         """``programming`` (the spread of the resistances) and ``write`` (failed writes)."""
