@@ -48,6 +48,7 @@ from reliability.design import Study, load_study  # noqa: E402
 from reliability.errors import RunError, UserError  # noqa: E402
 from reliability.faults import Faults, stuck_cells  # noqa: E402
 from reliability.figure import Costs, Curve, Points  # noqa: E402
+from reliability.fitting import fit_device  # noqa: E402
 from reliability.latents import draw_latents  # noqa: E402
 from reliability.montecarlo import simulate  # noqa: E402
 from reliability.network import Network, load_network  # noqa: E402
@@ -92,6 +93,7 @@ __all__ = [
     "chip_weights",
     "devices",
     "draw_latents",
+    "fit_device",
     "fluctuating_cell",
     "from_torch",
     "load_chip",

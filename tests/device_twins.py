@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from naive import rectified_normal
-from scipy import stats
+from scipy import interpolate, stats
 
 from reliability.devices import Device
 
@@ -225,6 +225,34 @@ def sonos(device: Device, target: float, time_s: float) -> _Moments:
     mean, variance = _mixed(held, read**2, weight)
     per_us = 1e3 * device.read_v
     return mean / per_us, variance / per_us**2
+
+
+def measured(device: Device, target: float, time_s: float) -> _Moments:
+    def curve(values: tuple[float, ...]) -> float:
+        inside = np.clip(target, device.state_us[0], device.state_us[-1])
+        return float(interpolate.CubicSpline(device.state_us, values, bc_type="natural")(inside))
+
+    families = {
+        "normal": stats.norm(),
+        "logistic": stats.logistic(),
+        "student_t": stats.t(device.shape or 3),
+        "skew_normal": stats.skewnorm(device.shape),
+        "lognormal": stats.lognorm(abs(device.shape) or 1),
+    }
+    family = families[device.distribution]
+    xi, weight = _normal_grid(4001)
+    quantile = np.where(xi < 0, family.ppf(stats.norm.cdf(xi)), family.isf(stats.norm.sf(xi)))
+    residual = (quantile - family.mean()) / family.std()
+    offset = curve(tuple(np.subtract(device.mean_us, device.state_us)))
+    programmed = np.maximum(target + offset + curve(device.sigma_us) * residual, 0)
+    size = np.sqrt((weight * programmed**2).sum())
+    relative = curve(device.fluctuation_us) / size if size > 0 else 0.0
+    length = np.log((time_s + device.t0_s) / device.t0_s)
+    xi_nu, weight_nu = _normal_grid(401)
+    factor = np.exp(-(curve(device.drift) + curve(device.drift_spread) * xi_nu) * length)
+    drifted = programmed[:, None] * factor
+    found = rectified_normal(drifted, np.maximum(relative * drifted, 1e-12))
+    return _mixed(*found, weight[:, None] * weight_nu)
 
 
 def moments(device: Device, target: float, time_s: float) -> _Moments:

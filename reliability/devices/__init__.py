@@ -13,6 +13,7 @@ from reliability.devices.gaussian import Gaussian as gaussian
 from reliability.devices.generic import Generic as generic
 from reliability.devices.hermes import Hermes as hermes
 from reliability.devices.ideal import Ideal as ideal
+from reliability.devices.measured import Measured as measured
 from reliability.devices.pcm import PCM as pcm
 from reliability.devices.pcm_pulses import PCMPulses as pcm_pulses
 from reliability.devices.registry import LAWS, load_device, presets
@@ -34,6 +35,7 @@ __all__ = [
     "hermes",
     "ideal",
     "load_device",
+    "measured",
     "pcm",
     "pcm_pulses",
     "presets",

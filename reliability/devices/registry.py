@@ -16,6 +16,7 @@ from reliability.devices.gaussian import Gaussian
 from reliability.devices.generic import Generic
 from reliability.devices.hermes import Hermes
 from reliability.devices.ideal import Ideal
+from reliability.devices.measured import Measured
 from reliability.devices.pcm import PCM
 from reliability.devices.pcm_pulses import PCMPulses
 from reliability.devices.rram import RRAM
@@ -28,7 +29,7 @@ LAWS: dict[str, Callable[..., Device]] = {
     law.law: law
     for law in (
         *(Ideal, Gaussian, PCM, Hermes, PCMPulses, RRAM, CMO),
-        *(Generic, FourLevel, FeFET, STTMRAM, SONOS),
+        *(Generic, FourLevel, FeFET, STTMRAM, SONOS, Measured),
     )
 }
 
