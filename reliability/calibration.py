@@ -148,10 +148,8 @@ def _sum_ranges(
 
 def conversions(crossbar: Crossbar, signed: bool) -> int:
     """Column sums that one slice's converters read for one input."""
-    tile = crossbar.settings.tile
     tiles = math.ceil((crossbar.matrix.shape[1] - crossbar.bias_row) / crossbar.tile_rows)
-    pulses = tile.dac.pulses(signed) if tile is not None and tile.dac is not None else 1
-    return crossbar.places * crossbar.lines * tiles * pulses
+    return crossbar.places * crossbar.lines * tiles * crossbar.pulses(signed)
 
 
 def _converts(crossbar: Crossbar) -> bool:

@@ -69,6 +69,11 @@ class Crossbar:
         assert tile is not None
         return min(tile.rows, rows) if self.settings.analog and tile.rows != "layer" else rows
 
+    def pulses(self, signed: bool) -> int:
+        """Pulses of one multiplication, of inputs that can be negative or cannot."""
+        tile = self.settings.tile
+        return tile.dac.pulses(signed) if tile is not None and tile.dac is not None else 1
+
     def redraws(self, observation_s: float | None, inputs: int) -> bool:
         """Whether single reads redraw part of what the cells conduct, in an evaluation of ``inputs``."""
         device, telegraph = self.settings.device, self.settings.telegraph
