@@ -20,29 +20,39 @@ class Law:
     """One law in plain NumPy.
 
     ``program(target, xi, xi_drift)`` gives the programmed conductance, the drift exponent and the amplitude
-    of the 1/f noise of every device.
+    of the 1/f noise of every device. ``fluctuation``, if given, is a relative standard deviation, the same at
+    all times, in place of 1/f noise.
     """
 
     g_max_us: float
     program: Callable
+    fluctuation: float | None = None
 
-    def read(self, state: tuple, time_s: float, xi: np.ndarray) -> np.ndarray:
-        programmed, exponent, amplitude = state
-        factor = np.sqrt(np.log((time_s + T0_S + T_READ_S) / (2 * T_READ_S)))
-        drifted = programmed * ((time_s + T0_S) / T0_S) ** -exponent
-        return np.maximum(drifted * (1 + amplitude * factor * xi), 0)
+    def _state(self, target: np.ndarray, xi: np.ndarray, xi_drift: np.ndarray, time_s: float):
+        """Conductance after drift, and its relative fluctuation."""
+        programmed, exponent, amplitude = self.program(target, xi, xi_drift)
+        relative = amplitude * np.sqrt(np.log((time_s + T0_S + T_READ_S) / (2 * T_READ_S)))
+        if self.fluctuation is not None:
+            relative = np.full(programmed.shape, self.fluctuation)
+        return programmed * ((time_s + T0_S) / T0_S) ** -exponent, relative
 
-    def curves(self, target_us: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation at the reference read, by quadrature over the programming error."""
-        xi = np.linspace(-8, 8, 20_001)
-        weights = np.exp(-(xi**2) / 2)
+    def read(
+        self, target: np.ndarray, xi: np.ndarray, xi_drift: np.ndarray, time_s: float, xi_time: np.ndarray
+    ) -> np.ndarray:
+        drifted, relative = self._state(target, xi, xi_drift, time_s)
+        return np.maximum(drifted * (1 + relative * xi_time), 0)
+
+    def curves(self, target_us: np.ndarray, time_s: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation at a time, by quadrature over programming error and drift exponent."""
+        xi = np.linspace(-8, 8, 20_001 if time_s == 0 else 2001)
+        xi_drift = np.zeros(1) if time_s == 0 else np.linspace(-6, 6, 49)
+        weights = np.exp(-(xi**2)[:, None] / 2 - xi_drift**2 / 2).ravel()
         weights /= weights.sum()
-        factor = np.sqrt(np.log((T0_S + T_READ_S) / (2 * T_READ_S)))
+        xi, xi_drift = np.repeat(xi, xi_drift.size), np.tile(xi_drift, xi.size)
         found = []
         for target in target_us:
-            programmed, _, amplitude = self.program(np.full(xi.size, target), xi, 0 * xi)
-            sigma = np.maximum(programmed * amplitude * factor, 1e-12)
-            mean, variance = naive.rectified_normal(programmed, sigma)
+            drifted, relative = self._state(np.full(xi.size, target), xi, xi_drift, time_s)
+            mean, variance = naive.rectified_normal(drifted, np.maximum(drifted * relative, 1e-12))
             average = weights @ mean
             found.append((average, np.sqrt(weights @ (variance + mean**2) - average**2)))
         means, sigmas = np.array(found).T
@@ -101,10 +111,10 @@ def measure(
     random = np.random.default_rng(seed)
     levels = np.linspace(0, law.g_max_us, states) if isinstance(states, int) else states
     target = np.repeat(levels, devices)
-    state = law.program(target, *random.normal(size=(2, target.size)))
+    latents = random.normal(size=(2, target.size))
     rows = []
     for time_s in times:
-        g = law.read(state, time_s, random.normal(size=target.size))
+        g = law.read(target, *latents, time_s, random.normal(size=target.size))
         rows += [g + noise_us * random.normal(size=g.size) for _ in range(repeats)]
     read = np.stack(rows, axis=1)
     wrong = random.random(read.shape) < outliers

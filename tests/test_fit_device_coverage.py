@@ -23,7 +23,7 @@ def test_bands_hold_the_true_curves(name, numbered):
     errors, widths = [], []
     for repeat in range(repeats):
         table = measured_tables.measure(law, 1000 + repeat, numbered=numbered)
-        curves = rl.fit_device(table, measurement_us=0.1, resamples=299, seed=repeat).curves
+        curves = rl.fit_device(table, measurement_us=0.1, resamples=199, seed=repeat).curves
         if repeat == 0:
             true_mean, true_sigma = law.curves(curves["g_target_us"])
         within_mean = curves["mean_low_us"].le(true_mean) & curves["mean_high_us"].ge(true_mean)

@@ -224,7 +224,7 @@ class Measured(Device):
         residual = self.distribution.replace("_", " ")
         if DISTRIBUTIONS[self.distribution] is not None:
             residual += f" of shape {self.shape:g}"
-        text = (
+        return (
             f"measured devices, {self.g_min_us:g} to {self.g_max_us:g} uS, by curves over "
             f"{len(self.state_us)} states, reference read {self.t0_s:g} s after programming: programming "
             f"with the measured offset (x{self.systematic_scale:g}) and a {residual} residual "
@@ -232,4 +232,3 @@ class Measured(Device):
             f"(x{self.drift_scale:g}), fluctuation drawn at each time "
             f"(x{self.fluctuation_scale:g}); conductances never below 0"
         )
-        return f"{text}; {self.note}" if self.note else text

@@ -9,9 +9,10 @@ import pandas as pd
 
 from reliability.devices.measured import curve_weights
 from reliability.devices.residual import Residual
+from reliability.fitting.robust import FREE
 from reliability.fitting.states import Moments, filled
 
-_BETWEEN = 4
+_BETWEEN = 8
 # A standard error that counts as none.
 _NOTHING = 1e-9
 
@@ -26,12 +27,16 @@ class LawValues:
 
 
 def law_values(found: Moments, residual: Residual) -> LawValues:
-    """What a device law must hold so that its conductance at the reference read has these moments."""
+    """What a device law must hold so that its conductance at the reference read has these moments.
+
+    The fluctuation is at most the whole spread; programming has the rest.
+    """
     spread = np.sqrt(np.maximum(found.variance - found.foreign, 0.0))
     mean = np.maximum(found.mean_us, 0.0)
     square = mean**2 + spread**2
-    # The fluctuation, too, is held at zero: a normal factor about one with the measured ratio of its moments.
     observed = np.sqrt(filled(found.fluctuation))
+    observed = np.where(observed * mean > spread, spread / np.where(mean > 0, mean, 1.0), observed)
+    # The fluctuation, too, is held at zero: a normal factor about one with the measured ratio of its moments.
     factor_mean, factor_sd = Residual().before_clamp(np.ones_like(observed), observed)
     relative = np.divide(factor_sd, factor_mean, out=np.zeros_like(observed), where=factor_mean > 0)
     lifted, widened = Residual().rectified(np.ones_like(relative), relative)
@@ -43,12 +48,16 @@ def law_values(found: Moments, residual: Residual) -> LawValues:
 
 
 def smoothed_law(state_us: np.ndarray, law: LawValues) -> LawValues:
-    """One row of values, each curve smoothed over the states."""
+    """One row of values, each curve smoothed over the states.
+
+    Of the spreads the whole and the fluctuation are smoothed: the whole is known best, and what the
+    fluctuation leaves of it is programming.
+    """
     offset = smoothed(state_us, law.mean_us - state_us)
-    sigma, fluctuation = smoothed(state_us, law.sigma_us), smoothed(state_us, law.fluctuation_us)
-    return LawValues(
-        (state_us + offset)[None], np.maximum(sigma, 0.0)[None], np.maximum(fluctuation, 0.0)[None]
-    )
+    total = np.maximum(smoothed(state_us, np.hypot(law.sigma_us, law.fluctuation_us)), 0.0)
+    fluctuation = np.clip(smoothed(state_us, law.fluctuation_us), 0.0, total)
+    sigma = np.sqrt(total**2 - fluctuation**2)
+    return LawValues((state_us + offset)[None], sigma[None], fluctuation[None])
 
 
 def smoothed(state_us: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -90,13 +99,10 @@ def smoothed(state_us: np.ndarray, values: np.ndarray) -> np.ndarray:
     return error * (directions @ (kept[int(risk.argmin())] * along))
 
 
-def _moments_at(
-    weights: np.ndarray, state_us: np.ndarray, at_us: np.ndarray, law: LawValues, residual: Residual
-):
-    """Mean and standard deviation of the conductance at the reference read, between the states as well."""
-    mean = at_us + (law.mean_us - state_us) @ weights.T
-    sigma = np.maximum(law.sigma_us @ weights.T, 0.0)
-    fluctuation = np.maximum(law.fluctuation_us @ weights.T, 0.0)
+def _at_reference(
+    mean: np.ndarray, sigma: np.ndarray, fluctuation: np.ndarray, residual: Residual
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of the conductance at the reference read."""
     programmed_mean, programmed_sd = residual.rectified(mean, sigma)
     size = np.hypot(programmed_mean, programmed_sd)
     relative = np.divide(fluctuation, size, out=np.zeros_like(size), where=size > 0)
@@ -117,9 +123,13 @@ def curves(
 ) -> pd.DataFrame:
     """Mean and sigma of the conductance at the reference read, with bands that hold for all states at once.
 
-    The bands are the studentised maximum over the curve of the bootstrap's deviations: absolute for the mean,
-    of the logarithm of the measured variance for sigma. Between states, where nothing was measured, they are
-    wider (:func:`_unmeasured`).
+    At the states the bands are the studentised maximum over them of the bootstrap's deviations: absolute for
+    the mean, of the logarithm of the measured variance for sigma. Between two states, where nothing was
+    measured, mean and spread before the clamp at zero are taken for straight, and the half width goes
+    straight from one state's to the next: a band for a straight line would be narrower there, by 30 % in the
+    middle. The band is wider still by what could be hidden there: as much as the law's spline lies off its
+    chord, as much as the clamp bends the mean and, next to a state that the clamp reaches, where spreads
+    bend hardest, as much as a curve would that leaves the state twice as steeply as the chord of the law.
 
     Parameters
     ----------
@@ -145,76 +155,77 @@ def curves(
     steps = np.arange(_BETWEEN) / _BETWEEN
     at_us = np.r_[(state_us[:-1, None] + np.diff(state_us)[:, None] * steps).ravel(), state_us[-1]]
     measured = np.arange(at_us.size) % _BETWEEN == 0
-    weights = curve_weights(state_us, at_us)
     straight = np.stack([np.interp(at_us, state_us, unit) for unit in np.eye(state_us.size)], axis=1)
-    mean, sigma = _moments_at(weights, state_us, at_us, law, residual)
+    mean, sigma = _interpolated(straight, at_us, state_us, law, residual)
     # At a state nothing is interpolated.
-    mean[:, measured] = found.mean_us
-    foreign = straight @ found.foreign[0]
-    own = sigma**2
-    own[:, measured] = found.variance - found.foreign
-    log = np.log(np.maximum(own + foreign, smallest**2))
-    mean_error, mean_t = _deviations(mean, found.mean_error, weights, smallest)
-    log_error, log_t = _deviations(log, found.log_variance_error, weights, _NOTHING)
+    mean[measured] = found.mean_us[0]
+    sigma[measured] = np.sqrt(np.maximum(found.variance - found.foreign, 0.0)[0])
+    log = np.log(np.maximum(found.variance, smallest**2))
+    mean_error, mean_t = _deviations(found.mean_us, found.mean_error, smallest)
+    log_error, log_t = _deviations(log, found.log_variance_error, _NOTHING)
     # One critical value, so that mean and sigma lie within their bands together.
     critical = float(np.quantile(np.maximum(mean_t, log_t), level))
-    half = critical * mean_error
-    between = _unmeasured(found.mean_us[0] - state_us, mean[0] - at_us, straight)
-    table = {
-        "g_target_us": at_us,
-        "mean_us": mean[0],
-        "mean_low_us": np.maximum(mean[0] - half - between, 0.0),
-        "mean_high_us": mean[0] + half + between,
-    }
-    half = critical * log_error
-    between = _unmeasured(
-        np.sqrt(np.maximum(own[0, measured], 0.0)), np.sqrt(np.maximum(own[0], 0.0)), straight
+
+    spline = curve_weights(state_us, at_us)
+    offset = smooth.mean_us[0] - state_us
+    sigma_of_law, fluctuation = smooth.sigma_us[0], smooth.fluctuation_us[0]
+    before = np.maximum(spline @ sigma_of_law, 0.0), np.maximum(spline @ fluctuation, 0.0)
+    law_mean, law_sigma = _at_reference(at_us + spline @ offset, *before, residual)
+    bent_mean = np.abs((spline - straight) @ offset)
+    bent_sigma = np.abs(np.hypot(*before) - straight @ np.hypot(sigma_of_law, fluctuation))
+
+    clamped = (law_mean < FREE * law_sigma)[measured][:-1]
+    parabola = np.where(clamped, 1.0, 0.0)[:, None] * steps * (1 - steps)
+    for bent, curve in ((bent_mean, law_mean - at_us), (bent_sigma, law_sigma)):
+        bent[:-1] += (parabola * np.abs(np.diff(curve[measured]))[:, None]).ravel()
+
+    bent_mean += np.abs(mean - at_us - straight @ (found.mean_us[0] - state_us))
+
+    half = critical * (straight @ mean_error) + bent_mean
+    foreign = straight @ found.foreign[0]
+    value, factor = sigma**2 + foreign, np.exp(critical * (straight @ log_error))
+    return pd.DataFrame(
+        {
+            "g_target_us": at_us,
+            "mean_us": mean,
+            "mean_low_us": np.maximum(mean - half, 0.0),
+            "mean_high_us": mean + half,
+            "sigma_us": sigma,
+            "sigma_low_us": np.maximum(np.sqrt(np.maximum(value / factor - foreign, 0.0)) - bent_sigma, 0.0),
+            "sigma_high_us": np.sqrt(np.maximum(value * factor - foreign, 0.0)) + bent_sigma,
+            "measured": measured,
+            "law_mean_us": law_mean,
+            "law_sigma_us": law_sigma,
+        }
     )
-    value = np.exp(log[0])
-    table["sigma_us"] = np.sqrt(np.maximum(own[0], 0.0))
-    low = np.sqrt(np.maximum(value * np.exp(-half) - foreign, 0.0)) - between
-    table["sigma_low_us"] = np.maximum(low, 0.0)
-    table["sigma_high_us"] = np.sqrt(np.maximum(value * np.exp(half) - foreign, 0.0)) + between
-    table["measured"] = measured
-    of_law = _moments_at(weights, state_us, at_us, smooth, residual)
-    table["law_mean_us"], table["law_sigma_us"] = (values[0] for values in of_law)
-    return pd.DataFrame(table)
 
 
-def _unmeasured(at_states: np.ndarray, curve: np.ndarray, straight: np.ndarray) -> np.ndarray:
-    """How far a curve may lie off its spline between states, where nothing was measured.
-
-    The larger of two: how far the spline lies off the chord from state to state, and how far a curve would
-    that leaves a state twice as steeply as the chord.
-    """
-    chord = straight @ at_states
-    square = np.maximum(straight @ at_states**2 - chord**2, 0.0)
-    # Between two states the variance of the weights is w (1 - w) (difference)**2.
-    product = np.maximum(1 - (straight**2).sum(axis=1), 0.0) / 2
-    return np.maximum(np.abs(curve - chord), np.sqrt(square * product))
-
-
-def _deviations(
-    values: np.ndarray, errors: np.ndarray, weights: np.ndarray, smallest: float
+def _interpolated(
+    straight: np.ndarray, at_us: np.ndarray, state_us: np.ndarray, law: LawValues, residual: Residual
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Standard error of each point of a curve, and the largest studentised deviation of each resample.
+    """Moments between the states, mean, whole spread and the share that fluctuates being straight."""
+    mean = at_us + straight @ (law.mean_us[0] - state_us)
+    whole = np.hypot(law.sigma_us[0], law.fluctuation_us[0])
+    share = np.divide(law.fluctuation_us[0], whole, out=np.zeros_like(whole), where=whole > 0) ** 2
+    whole, share = straight @ whole, np.clip(straight @ share, 0.0, 1.0)
+    return _at_reference(mean, whole * np.sqrt(1 - share), whole * np.sqrt(share), residual)
+
+
+def _deviations(values: np.ndarray, errors: np.ndarray, smallest: float) -> tuple[np.ndarray, np.ndarray]:
+    """Standard error of each state, and the largest studentised deviation of each resample.
 
     Parameters
     ----------
-    values : ndarray, shape (resamples, points)
+    values : ndarray, shape (resamples, states)
         The first row is the estimate.
     errors : ndarray, shape (resamples, states)
-        Standard errors at the states; each resample is studentised by its own.
-    weights : ndarray, shape (points, states)
+        Standard errors; each resample is studentised by its own.
     smallest : float
-        Points whose standard error is no larger say nothing.
+        States whose standard error is no larger say nothing.
     """
     deviation = values[1:] - values[0]
     error = deviation.std(axis=0)
-    share = weights**2 * errors[0] ** 2
-    total = share.sum(axis=1)
-    relative = np.divide(errors[1:], errors[0], out=np.ones_like(errors[1:]), where=errors[0] > 0)
-    own = np.sqrt(relative**2 @ (share / np.where(total > 0, total, 1.0)[:, None]).T)
+    own = np.divide(errors[1:], errors[0], out=np.ones_like(deviation), where=errors[0] > 0)
     moved = error > smallest
     t = np.abs(deviation[:, moved]) / (error * np.maximum(own, 0.1))[:, moved]
     return error, t.max(axis=1, initial=0.0)

@@ -1,4 +1,4 @@
-"""Drift exponents of the states, from each device's own course or from the mean and spread of all."""
+"""Drift exponents of the states, from each device's own course or from the mean and spread at each time."""
 
 from __future__ import annotations
 
@@ -59,7 +59,10 @@ class Drift(ABC):
 
 @dataclass(frozen=True, eq=False)
 class DriftOfDevices(Drift):
-    """From the exponents of single devices: a mean of random effects, each weighted by how certain it is."""
+    """From the exponents of single devices: a mean of random effects, each weighted by how certain it is.
+
+    Squares about a device's own course tell the fluctuation; this takes three readings of a device.
+    """
 
     exponents: Exponents
     used: np.ndarray
@@ -89,6 +92,11 @@ class DriftOfDevices(Drift):
                 variance = max(excess * own.size / (own.size - 1), 0.0)
             spread[k] = np.sqrt(variance)
         return cls(exponents, used, mean, spread)
+
+    @property
+    def shown(self) -> bool:
+        """Whether any state has enough devices whose readings tell both drift and fluctuation."""
+        return bool(np.isfinite(self.exponent).any() and (self.exponents.expected > 0).sum() >= _FEWEST)
 
     def resampled(self, k, mine, weights):
         """See :class:`Drift`."""
@@ -123,12 +131,15 @@ class DriftOfDevices(Drift):
 
 
 @dataclass(frozen=True, eq=False)
-class DriftOfRows(Drift):
-    """From rows without device numbers: the mean's slope over time, and how fast the spread grows."""
+class DriftOfStates(Drift):
+    """From all devices of a state together: the mean's slope over time, and how fast the spread grows.
+
+    For devices of which one or two readings are known. What of their spread is fluctuation cannot be told.
+    """
 
     exponent: np.ndarray
     spread: np.ndarray
-    # By row: weight, time after the state's first, value over the course, squared deviation from that.
+    # By device and reading: weight, time after the state's first, value over the course, squared deviation.
     weight: np.ndarray
     time: np.ndarray
     ratio: np.ndarray
@@ -136,36 +147,45 @@ class DriftOfRows(Drift):
 
     @classmethod
     def of(
-        cls, data: Trajectories, node: np.ndarray, earliest: np.ndarray, variance: np.ndarray, smallest: float
-    ) -> DriftOfRows:
-        """Fit the rows of every state.
+        cls,
+        data: Trajectories,
+        wrong: np.ndarray,
+        node: np.ndarray,
+        earliest: np.ndarray,
+        variance: np.ndarray,
+        smallest: float,
+    ) -> DriftOfStates:
+        """Fit the readings of every state.
 
         Parameters
         ----------
         data : Trajectories
-            One reading each.
-        node : ndarray of int, shape (rows,)
+        wrong : ndarray of bool, shape (devices, times)
+        node : ndarray of int, shape (devices,)
         earliest : ndarray, shape (states,)
-            Logarithmic time of each state's first row.
-        variance : ndarray, shape (rows, 1)
+            Logarithmic time of each state's first reading.
+        variance : ndarray, shape (devices, times)
             Of the measurement, uS**2.
         smallest : float
             A conductance that counts as nothing, uS.
         """
         states = earliest.size
-        time = data.log_time[:, 0] - earliest[node]
-        weight = np.zeros(node.size)
-        ratio, square = np.ones(node.size), np.zeros(node.size)
+        known = np.isfinite(data.g_us) & ~wrong
+        time = np.where(known, data.log_time - earliest[node][:, None], 0.0)
+        weight = np.zeros(known.shape)
+        ratio, square = np.ones(known.shape), np.zeros(known.shape)
         mean, spread = np.full(states, np.nan), np.full(states, np.nan)
         for k in range(states):
             mine = np.flatnonzero(node == k)
-            x, y = time[mine], data.g_us[mine, 0]
-            plain = _plain(x, y)
+            x, y = time[mine], np.where(known[mine], data.g_us[mine], 0.0)
+            noise = np.where(known[mine], variance[mine], 0.0)
+            plain = known[mine].copy()
+            plain[plain] = _plain(x[plain], y[plain])
             level = float(y[plain & (x < 1e-9)].mean())
             if level <= smallest or x.max() <= 0:
                 continue
             exponent = growth = 0.0
-            ones = np.ones((1, x.size))
+            ones = np.ones((1, mine.size))
             for step in range(2 * _ROUNDS):
                 decay = np.exp(-exponent * x)
                 # A spread of exponents slows the mean down; it is known only once the mean's slope is.
@@ -174,9 +194,9 @@ class DriftOfRows(Drift):
                 slope, start = (float(found[0]) for found in _line(ones, w, x, z))
                 exponent = float(np.clip(exponent - slope / start, -_LARGEST_EXPONENT, _LARGEST_EXPONENT))
                 level = max(level * start, smallest)
-                error = (z - start - slope * x) ** 2 - variance[mine, 0] / course**2
+                error = (z - start - slope * x) ** 2 - noise / course**2
                 if step == _ROUNDS:
-                    growth = max(float(_line(ones, w**2, x**2, error)[0][0]), 0.0)
+                    growth = float(_spread(ones, w, x, error)[0] ** 2)
             middle = (w * x).sum() / max(w.sum(), 1e-300)
             certain = (w**2 * (x - middle) ** 2 * (z - 1) ** 2).sum() / max(
                 (w * (x - middle) ** 2).sum(), 1e-300
@@ -194,19 +214,19 @@ class DriftOfRows(Drift):
         used, x = self.weight[mine], self.time[mine]
         slope, start = _line(weights, used, x, self.ratio[mine])
         slope = slope / start
-        growth, _ = _line(weights, used**2, x**2, self.square[mine])
-        return self.exponent[k] - (slope - slope[0]), np.sqrt(np.maximum(growth, 0.0)), nothing
+        spread = _spread(weights, used, x, self.square[mine])
+        return self.exponent[k] - (slope - slope[0]), spread, nothing
 
     def bend(self, k, mine):
         """See :class:`Drift`."""
         w, x, z = self.weight[mine], self.time[mine], self.ratio[mine]
         if not np.isfinite(self.exponent[k]) or np.unique(x[w > 0]).size < _FEWEST_TIMES:
             return math.nan, math.nan
-        ones = np.ones((1, x.size))
+        ones = np.ones((1, mine.size))
         slope, start = _line(ones, w, x, x**2)
         along = x**2 - start - slope * x
         slope, start = _line(ones, w, x, z)
-        scores = w * along * (z - start - slope * x)
+        scores = (w * along * (z - start - slope * x)).sum(axis=1)
         if not scores.any():
             return math.nan, math.nan
         return _of_scores(scores), float(
@@ -239,8 +259,28 @@ def _plain(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _line(
     weights: np.ndarray, used: np.ndarray, x: np.ndarray, y: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Slope and intercept by least squares, for every row of weights."""
-    columns = np.stack([used, used * x, used * x * x, used * y, used * x * y], axis=1)
+    """Slope and intercept by least squares, for every row of weights.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (resamples, devices)
+    used, x, y : ndarray, shape (devices, times)
+    """
+    columns = np.stack([used, used * x, used * x * x, used * y, used * x * y], axis=-1).sum(axis=1)
     n, sx, sxx, sy, sxy = (weights @ columns).T
     slope = (n * sxy - sx * sy) / (n * sxx - sx**2)
     return slope, (sy - slope * sx) / n
+
+
+def _spread(weights: np.ndarray, used: np.ndarray, x: np.ndarray, square: np.ndarray) -> np.ndarray:
+    """Spread of normal exponents whose powers of time make the spread of conductances grow as it does.
+
+    Squares are those of the deviation from the mean, over the square of the mean at that time: with ``c**2``
+    at the start, ``(1 + c**2) exp((spread x)**2) - 1``.
+    """
+    growth, start = _line(weights, used**2, x**2, square)
+    longest = float(x.max()) ** 2
+    if longest <= 0:
+        return np.zeros(len(weights))
+    ratio = np.maximum(growth, 0.0) * longest / (1 + np.maximum(start, 0.0))
+    return np.sqrt(np.log1p(ratio) / longest)

@@ -14,10 +14,11 @@ from reliability.devices.measured import Measured
 from reliability.errors import UserError
 from reliability.fitting.choice import Choice, Residuals, choose, correction
 from reliability.fitting.curves import LawValues, curves, law_values, smoothed, smoothed_law
-from reliability.fitting.drift import Drift, DriftOfDevices, DriftOfRows
+from reliability.fitting.drift import Drift, DriftOfDevices, DriftOfStates
 from reliability.fitting.reading import Measurements, read_measurements
 from reliability.fitting.report import notes_on, parameters
-from reliability.fitting.result import FREE, DeviceFit, Evidence
+from reliability.fitting.result import DeviceFit, Evidence
+from reliability.fitting.robust import FREE
 from reliability.fitting.states import (
     Moments,
     Reference,
@@ -51,10 +52,12 @@ def fit_device(
     At every programmed state the mean and the standard deviation over devices of the conductance at the
     reference read are estimated by themselves, so that no smoothing shifts the bands; the law's curves are
     smoothing splines through them. The clamp of conductances at zero is undone where it matters. Each
-    device's drift exponent comes from its own readings, weighted by how certain it is; without device numbers
-    exponents come from the mean over time and the growth of its spread. Readings far off their device's
-    course, and devices far from their state's median, are left out, with a correction for what that takes
-    from the chosen distribution.
+    device's drift exponent comes from its own readings, weighted by how certain it is, and the fluctuation
+    from what they keep about the device's own course: this takes three readings of a device. With fewer, or
+    without device numbers, exponents come from the mean over time and the growth of its spread, and
+    programming includes the fluctuation. Readings that contradict the others of their device, and devices far
+    from their state's median, are left out, with a correction for what that takes from the chosen
+    distribution.
 
     Parameters
     ----------
@@ -102,14 +105,9 @@ def fit_device(
     states = group_states(data.g_target_us)
     variance, measurement = _measurement(data, states)
 
-    wrong = wrong_readings(data, states.node, smallest)
-    courses: Exponents | None = None
-    drift: Drift
-    if single:
-        drift = DriftOfRows.of(data, states.node, earliest_time(data, states), variance, smallest)
-    else:
-        courses = exponents(data, wrong, states.node, variance, smallest)
-        drift = DriftOfDevices.of(courses, states.node, states.count)
+    wrong = wrong_readings(data, states.node, variance, smallest)
+    courses = None if single else exponents(data, wrong, states.node, variance, smallest)
+    drift = _drift(data, states, wrong, courses, variance, smallest)
     reference = reference_reads(data, states, wrong, variance, filled(drift.exponent), single, smallest)
     random = np.random.default_rng(seed)
     repeated = measurement == "repeated readings"
@@ -145,6 +143,22 @@ def _measurement(data: Trajectories, states: States) -> tuple[np.ndarray, str]:
     if by_state is not None:
         return by_state[states.node][:, None] * data.reading_variance, "repeated readings"
     return np.where(np.isfinite(data.g_us), 0.0, np.nan), "included"
+
+
+def _drift(
+    data: Trajectories,
+    states: States,
+    wrong: np.ndarray,
+    courses: Exponents | None,
+    variance: np.ndarray,
+    smallest: float,
+) -> Drift:
+    """From the courses of devices where three readings of one show what fluctuates about it."""
+    if courses is not None:
+        drift = DriftOfDevices.of(courses, states.node, states.count)
+        if drift.shown:
+            return drift
+    return DriftOfStates.of(data, wrong, states.node, earliest_time(data, states), variance, smallest)
 
 
 def _residuals(

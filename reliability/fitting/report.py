@@ -91,6 +91,12 @@ def notes_on(
             f"g_sd_us was given"
         )
         notes.append(Note("fluctuation_us" if fluctuates else "sigma_us", text))
+    if not np.isfinite(found.fluctuation[0]).any():
+        text = (
+            "programming includes the fluctuation: telling them apart takes three or more readings over time "
+            "of each device, by device number"
+        )
+        notes.append(Note("fluctuation_us", text))
     if rows.left_out:
         notes.append(Note("", f"{rows.left_out} rows could not be used and were left out"))
     if states.ranges:

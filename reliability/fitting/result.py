@@ -18,14 +18,12 @@ from reliability.files import write_atomically
 from reliability.fitting.choice import Choice, Residuals, believable
 from reliability.fitting.drift import Drift
 from reliability.fitting.report import Note
+from reliability.fitting.robust import FREE
 from reliability.fitting.states import Moments, Reference, States
 from reliability.fitting.trajectories import Exponents, Trajectories
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-FREE = 3.5
-"""Standard deviations between a state's mean and zero from which the clamp plays no part."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,21 +1,42 @@
-"""Medians and scales that gross outliers leave alone, along the last axis and past missing values."""
+"""Scales that gross outliers leave alone."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy import special
 
 _NORMAL_90 = 1.2815515655446004
+_BETWEEN_QUARTILES = 1.3489795003921634
 FAR = 4.5
 """Scales from the median at which a value counts as an outlier of its state."""
 
+FREE = 3.5
+"""Standard deviations between a state's mean and zero from which the clamp plays no part."""
 
-def median_of_rows(values: np.ndarray) -> np.ndarray:
-    """Median of each row of a matrix, NaN left out; NaN for rows that hold nothing else."""
-    ordered = np.sort(values, axis=1)
-    count = np.isfinite(values).sum(axis=1)
-    rows = np.arange(len(values))
-    low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, values.shape[1] - 1)
-    return np.where(count > 0, 0.5 * (ordered[rows, low] + ordered[rows, high]), np.nan)
+
+def scale_of_middle(values: np.ndarray) -> float:
+    """Standard deviation of normal values by their quartiles, of which a quarter a side may be outliers."""
+    low, high = np.quantile(values, [0.25, 0.75])
+    return float(high - low) / _BETWEEN_QUARTILES
+
+
+def scale_of_squares(squares: np.ndarray, freedom: np.ndarray) -> float:
+    """Variance behind sums of squares of normal values, from the upper quartile of the sums.
+
+    Parameters
+    ----------
+    squares, freedom : ndarray, shape (sums,)
+        Sums of squares, and their degrees of freedom; those without any are passed over.
+
+    Returns
+    -------
+    float
+        Zero where nothing is known.
+    """
+    known = freedom > 0
+    if not known.any():
+        return 0.0
+    return float(np.quantile(squares[known] / special.chdtri(freedom[known], 0.25), 0.75))
 
 
 def window(values: np.ndarray, smallest: float) -> tuple[float, float]:

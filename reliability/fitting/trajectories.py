@@ -6,21 +6,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
 from reliability.errors import UserError
 from reliability.fitting.reading import Measurements
-from reliability.fitting.robust import median_of_rows
+from reliability.fitting.robust import scale_of_middle, scale_of_squares
 
 Spread = float | Callable[[np.ndarray], np.ndarray]
 
-# A line through five readings survives one that is wrong.
-_FEWEST_TIMES = 5
-_FAR = 6.0
+_FEWEST_DEVICES = 10
+# Standard deviations from its prediction at which a reading counts as wrong.
+_FAR = 5.0
+# Factor on the spread of levels, which may be far from normal.
+_WIDE = 3.0
+_LEAST_SHARE = 1e-4
+# Probability at which a device that fluctuates too much counts as wrong.
+_UNLIKELY = 1e-5
 _NORMAL_80 = 1.2815515655446004
 _LARGEST_EXPONENT = 1.0
 # Exponents less certain than this say nothing beside a spread over devices.
 _LEAST_CERTAIN = 0.15
 _STEPS = 6
+# Squares in units of their variance that count as nothing.
+_LEAST_SQUARES = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +116,8 @@ class Exponents:
         Drift exponent and the variance of its estimate; NaN where the readings do not show it.
     squares, expected : ndarray, shape (devices,)
         Squares (uS**2) that the readings keep about the device's own course, less those of the measurement,
-        and what these would be if the fluctuation were as large as the conductance.
+        and what these would be if the fluctuation were as large as the conductance; both zero for devices
+        with fewer than three readings or with squares that no other device of the state comes near.
     bend, bend_error : ndarray, shape (devices,)
         Largest relative departure of the course from a power law, as a parabola in the logarithm of time,
         with its sign, and the standard error of that; NaN where unknown.
@@ -123,49 +132,110 @@ class Exponents:
     bend_error: np.ndarray
 
 
-def wrong_readings(data: Trajectories, node: np.ndarray, smallest: float) -> np.ndarray:
-    """Readings that lie far off a robust line through the others of their device."""
-    y, x = data.g_us, data.log_time
-    wrong = np.zeros(y.shape, bool)
-    long = np.isfinite(y).sum(axis=1) >= _FEWEST_TIMES
-    if not long.any():
-        return wrong
-    y, x, node = y[long], x[long], node[long]
-    # First with the exponent of the state, so that what is left is nearly a line.
-    level = median_of_rows(y)
-    slope = _median_slope(x, y)
-    common = np.zeros(node.max() + 1)
-    for k in np.unique(node):
-        mine = (node == k) & (level > smallest)
-        if mine.any():
-            common[k] = np.clip(-np.median(slope[mine] / level[mine]), -0.5, 0.5)
-    decay = np.exp(-common[node][:, None] * x)
-    flat = y / decay
-    slope = _median_slope(x, flat)
-    level = median_of_rows(flat - slope[:, None] * x)
-    residual = np.abs(flat - level[:, None] - slope[:, None] * x) * decay
-    scale = np.ones(node.size)
-    for k in np.unique(node):
-        mine = node == k
-        values = residual[mine]
-        here = np.nanquantile(values, 0.8) / _NORMAL_80
-        # Fluctuation grows with the conductance that a device has, not with that wanted.
-        size = max(np.median(level[mine]), np.quantile(np.abs(level[mine]), 0.8) / _NORMAL_80, smallest)
-        scale[mine] = max(here, smallest) * np.maximum(level[mine] / size, 1.0)
-    wrong[long] = residual > _FAR * scale[:, None]
+def wrong_readings(data: Trajectories, node: np.ndarray, variance: np.ndarray, smallest: float) -> np.ndarray:
+    """Readings far from what the others of their device, and the devices of their state, make expected.
+
+    With the drift of its state divided out, a device's readings lie about a line in the logarithm of time.
+    Over devices level and slope of the line count as normal, with scales that gross outliers leave alone, and
+    the level's taken wide: so a device with many readings stands for itself, and of two readings that
+    contradict each other the one that is stranger to the state goes. A reading is compared with what all
+    others predict for it; the worst of a device goes first.
+
+    Parameters
+    ----------
+    data : Trajectories
+    node : ndarray of int, shape (devices,)
+        State of each device.
+    variance : ndarray, shape (devices, times)
+        Of the measurement, uS**2.
+    smallest : float
+        A conductance that counts as nothing, uS.
+
+    Returns
+    -------
+    ndarray of bool, shape (devices, times)
+    """
+    wrong = np.zeros(data.g_us.shape, bool)
+    several = np.isfinite(data.g_us).sum(axis=1) >= 2
+    for k in np.unique(node[several]):
+        mine = np.flatnonzero(several & (node == k))
+        if mine.size >= _FEWEST_DEVICES:
+            kept = np.isfinite(data.g_us[mine])
+            # Once more with scales that lack what was found first.
+            for _ in range(2):
+                kept = _belonging(data.log_time[mine], data.g_us[mine], variance[mine], kept, smallest)
+            wrong[mine] = np.isfinite(data.g_us[mine]) & ~kept
     return wrong
 
 
-def _median_slope(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Theil and Sen's slope of each row."""
-    first, second = np.triu_indices(x.shape[1], 1)
-    return median_of_rows((y[:, second] - y[:, first]) / (x[:, second] - x[:, first]))
+def _belonging(
+    x: np.ndarray, y: np.ndarray, variance: np.ndarray, kept: np.ndarray, smallest: float
+) -> np.ndarray:
+    """Which readings of one state belong to their devices; scales come from those in ``kept``."""
+    present = np.isfinite(y)
+    x = np.where(present, x - x[present].min(), 0.0)
+    y = np.where(present, y, 0.0)
+    start, exponent = _start(x, np.where(kept, y, 0.0), kept)
+    some = start > smallest
+    common = float(np.clip(np.median(exponent[some]), -0.5, 0.5)) if some.any() else 0.0
+    growth = np.exp(common * x)
+    z = y * growth
+    level, slope, squares = _straight(x, z, kept)
+    # Fluctuation and drift grow with the conductance that a device has; of its readings the lower middle one
+    # tells that, which a single outlier never lifts.
+    middle = np.sort(np.where(kept, np.abs(z), np.inf), axis=1)
+    middle = middle[np.arange(len(z)), np.maximum(kept.sum(axis=1) - 1, 0) // 2]
+    middle = np.where(np.isfinite(middle), middle, 0.0)
+    size = max(float(np.median(middle)), float(np.quantile(middle, 0.8)) / _NORMAL_80, smallest)
+    larger = np.maximum(middle / size, 1.0)
+    lines = kept.sum(axis=1) >= 2
+    centre = np.median(level[lines]), np.median(slope[lines])
+    wide = _WIDE * max(scale_of_middle(level[lines]), smallest)
+    tilt = larger * max(scale_of_middle((slope / larger)[lines]), smallest)
+    own = np.sqrt(scale_of_squares(squares / larger**2, np.maximum(kept.sum(axis=1) - 2, 0)))
+    least = max(_LEAST_SHARE * wide, smallest)
+    error = np.maximum(np.where(present, variance, 0.0) * growth**2, ((own * larger)[:, None]) ** 2)
+    precision = 1.0 / np.maximum(error, least**2)
+    residual = z - centre[0] - centre[1] * x
+    belongs = present.copy()
+    most = present.sum(axis=1) // 2
+    for _ in range(int(most.max())):
+        weight = np.where(belongs, precision, 0.0)
+        # The inverse of the covariance of a device's readings, by Woodbury's formula.
+        a = wide**-2.0 + weight.sum(axis=1)
+        b = (weight * x).sum(axis=1)
+        c = tilt**-2.0 + (weight * x**2).sum(axis=1)
+        det = a * c - b**2
+        u, v = (weight * residual).sum(axis=1), (weight * x * residual).sum(axis=1)
+        expected = ((c * u - b * v) / det)[:, None] + ((a * v - b * u) / det)[:, None] * x
+        leverage = weight * (c[:, None] - 2 * b[:, None] * x + a[:, None] * x**2) / det[:, None]
+        # What a reading keeps against the prediction of all others, in standard deviations.
+        far = np.abs(residual - expected) * np.sqrt(weight / np.maximum(1 - leverage, 1e-12))
+        worst = far.argmax(axis=1)
+        rows = np.flatnonzero((far.max(axis=1) > _FAR) & ((present & ~belongs).sum(axis=1) < most))
+        if not rows.size:
+            break
+        belongs[rows, worst[rows]] = False
+    return belongs
+
+
+def _straight(x: np.ndarray, y: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Intercept, slope and sum of squared residuals of each row's line."""
+    count = np.maximum(kept.sum(axis=1), 1)
+    mean_x, mean_y = (x * kept).sum(axis=1) / count, (y * kept).sum(axis=1) / count
+    dx = np.where(kept, x - mean_x[:, None], 0.0)
+    square = (dx**2).sum(axis=1)
+    slope = np.where(square > 0, (dx * y).sum(axis=1) / np.where(square > 0, square, 1.0), 0.0)
+    residual = np.where(kept, y - mean_y[:, None] - slope[:, None] * dx, 0.0)
+    return mean_y - slope * mean_x, slope, (residual**2).sum(axis=1)
 
 
 def exponents(
     data: Trajectories, wrong: np.ndarray, node: np.ndarray, variance: np.ndarray, smallest: float
 ) -> Exponents:
     """Fit a power law of time to every device by weighted least squares.
+
+    Devices with two readings take their weights from those with more.
 
     Parameters
     ----------
@@ -184,7 +254,7 @@ def exponents(
     variance = np.where(kept, variance, 0.0)
     times = kept.sum(axis=1)
     span = np.where(kept, x, -np.inf).max(axis=1) - np.where(kept, x, np.inf).min(axis=1)
-    long = (times >= 3) & (span > 0)
+    long = (times >= 2) & (span > 0)
     nothing = np.full(times.size, np.nan)
     if not long.any():
         return Exponents(wrong, nothing, nothing, nothing * 0, nothing * 0, nothing, nothing)
@@ -200,6 +270,8 @@ def exponents(
         np.where(level > smallest, start[1], common[node]), -_LARGEST_EXPONENT, _LARGEST_EXPONENT
     )
     floor = smallest**2
+    # Of the squares about a course that is fitted, as many are left as it has parameters less.
+    left = np.where(kept, (np.maximum(times - 2, 0) / np.maximum(times, 1))[:, None], 0.0)
     for _ in range(_STEPS):
         decay = np.exp(-exponent[:, None] * x)
         course = level[:, None] * decay
@@ -207,8 +279,8 @@ def exponents(
         for k in np.unique(node[long]):
             mine = long & (node == k)
             own = residual[mine] ** 2
-            excess = own.sum() - (variance[mine]).sum()
-            relative[k] = max(excess, 0.0) / max(float((course[mine] ** 2)[kept[mine]].sum()), floor)
+            excess = own.sum() - (left[mine] * variance[mine]).sum()
+            relative[k] = max(excess, 0.0) / max(float((left[mine] * course[mine] ** 2).sum()), floor)
         weight = np.where(kept, 1.0 / (variance + relative[node][:, None] * course**2 + floor), 0.0)
         by_level, by_exponent = decay, -x * course
         a = (weight * by_level**2).sum(axis=1)
@@ -243,16 +315,23 @@ def exponents(
     weighted = (weight * residual**2).sum(axis=1)
     certain = np.where(strong, 1.0 / np.where(strong, information, 1.0), np.nan)
     for k in np.unique(node[long]):
+        mine = long & (node == k)
+        usual = relative[k] * np.maximum(course[mine] ** 2, (course[mine] ** 2)[kept[mine]].mean())
+        own = (residual[mine] ** 2 / (variance[mine] + usual + floor)).sum(axis=1)
+        limit = scale_of_squares(own, freedom[mine]) * special.chdtri(np.maximum(freedom[mine], 1), _UNLIKELY)
+        long[mine] = (freedom[mine] == 0) | (own <= limit + _LEAST_SQUARES)
+        strong &= long
         mine = strong & (node == k)
         if freedom[mine].sum() > 0:
             certain[mine] *= weighted[mine].sum() / freedom[mine].sum()
+    shown = long & (freedom > 0)
     bend, bend_error = _bend(x, weight, decay, course, residual, strong & (times >= 4))
     return Exponents(
         wrong,
         np.where(strong, exponent, np.nan),
         certain,
-        np.where(long, squares, 0.0),
-        np.where(long, expected, 0.0),
+        np.where(shown, squares, 0.0),
+        np.where(shown, expected, 0.0),
         bend,
         bend_error,
     )
@@ -262,11 +341,8 @@ def _start(x: np.ndarray, y: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, 
     """Level at the reference read and exponent of each row, from a straight line."""
     count = np.maximum(kept.sum(axis=1), 1)
     mean_x, mean_y = (x * kept).sum(axis=1) / count, (y * kept).sum(axis=1) / count
-    dx = np.where(kept, x - mean_x[:, None], 0.0)
-    square = (dx**2).sum(axis=1)
-    slope = np.where(square > 0, (dx * y).sum(axis=1) / np.where(square > 0, square, 1.0), 0.0)
-    usable = mean_y > 0
-    exponent = np.where(usable, -slope / np.where(usable, mean_y, 1.0), 0.0)
+    _, slope, _ = _straight(x, y, kept)
+    exponent = np.where(mean_y > 0, -slope / np.where(mean_y > 0, mean_y, 1.0), 0.0)
     exponent = np.clip(exponent, -0.5, 0.5)
     return mean_y * np.exp(exponent * mean_x), exponent
 
