@@ -11,8 +11,8 @@ import pytest
 from scipy import integrate, special
 
 import reliability as rl
-from reliability import plan as plan_module
 from reliability.chip import Chip, LayerChip
+from reliability.layer_records import LayerRecords
 from reliability.network import mlp
 from reliability.simulation import Simulation
 from reliability.units import DAY, HOUR, YEAR
@@ -229,14 +229,14 @@ def test_a_swept_field_that_changes_one_chip_is_none():
 @pytest.mark.parametrize("layer", ["fc1", "fc2"])
 def test_an_ideal_chip_that_errs_names_the_layer(monkeypatch, layer):
     """One layer's targets wrong by one part in a thousand."""
-    add_devices = plan_module._Builder._add_devices
+    add_devices = LayerRecords._add_devices
 
     def wrong(self, own, record, blocks):
         add_devices(self, own, record, blocks)
         if own.name == layer:
             self.targets[-1] *= np.float32(1.001)
 
-    monkeypatch.setattr(plan_module._Builder, "_add_devices", wrong)
+    monkeypatch.setattr(LayerRecords, "_add_devices", wrong)
     with pytest.raises(rl.RunError, match=f"layer {layer!r}: without any effect"):
         rl.simulate(network(), dataset(), Chip(), chips=2)
 
