@@ -5,15 +5,16 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from reliability.analysis import Analysis, Setting
 from reliability.chip import Chip
 from reliability.datasets import Dataset, parse_dataset
 from reliability.errors import UserError
 from reliability.figure import Costs, Curve, Figure
-from reliability.montecarlo import MAXIMUM
+from reliability.montecarlo import MAXIMUM, Progress
 from reliability.network import Network, load_network
 from reliability.preprocessing import parse_preprocessing
 from reliability.pyfile import load_object
@@ -35,7 +36,10 @@ class Study:
     chip : Chip
     vary : mapping of str to list
         As in :func:`reliability.simulate`.
-    figure : Curve, Points or Costs
+    figure : Curve, Points or Costs, optional
+        Of a sweep.
+    analysis : Analysis, optional
+        What answers the question in place of a sweep; it brings its own figure.
     time_s : float
         Evaluation time where it is not varied, seconds.
     chips : int
@@ -61,8 +65,9 @@ class Study:
     network: str
     dataset: str
     chip: Chip
-    vary: MappingType[str, list]
-    figure: Figure
+    vary: MappingType[str, list] = field(default_factory=dict)
+    figure: Figure | None = None
+    analysis: Analysis | None = None
     time_s: float = 0.0
     chips: int = 1000
     ci_width: float | None = None
@@ -77,6 +82,10 @@ class Study:
     def __post_init__(self) -> None:
         if self.target is not None and not 0 < self.target <= 1:
             raise UserError(f"target = {self.target!r} must be an accuracy above 0 and at most 1")
+        if (self.figure is None) == (self.analysis is None):
+            raise UserError("a study has either a figure, of a sweep, or an analysis")
+        if self.analysis is not None and (self.vary or self.ci_width is not None):
+            raise UserError("a study with an analysis varies nothing and takes no ci_width")
         for name in _fields_of(self.figure):
             if name is not None and name not in self.vary:
                 raise UserError(f"figure names {name!r}, which the study does not vary")
@@ -109,6 +118,25 @@ class Study:
             calibration=lambda: parse_dataset(self.dataset, split="train"),
         )
 
+    def setting(
+        self, network: Network, dataset: Dataset, threads: int | None = None, progress: Progress | None = None
+    ) -> Setting:
+        """What the study's analysis is given."""
+        return Setting(
+            network,
+            dataset,
+            self.chip,
+            time_s=self.time_s,
+            chips=self.chips,
+            seed=self.seed,
+            target=self.target,
+            metric=self.metric,
+            arithmetic=self.arithmetic,
+            threads=threads,
+            calibration=lambda: parse_dataset(self.dataset, split="train"),
+            progress=progress,
+        )
+
     def set(self, assignment: str) -> Study:
         """The study with one field replaced, from text such as ``chip.device.sigma=0.1``.
 
@@ -130,8 +158,10 @@ class Study:
         return replace(new, chip=new.chip.fitted()) if path in ("chip.device", "chip.device.law") else new
 
 
-def _fields_of(figure: Figure) -> tuple[str | None, ...]:
+def _fields_of(figure: Figure | None) -> tuple[str | None, ...]:
     """Varied fields that a figure shows."""
+    if figure is None:
+        return ()
     if isinstance(figure, Costs):
         return ("effects",)
     return (figure.x if isinstance(figure, Curve) else figure.y, figure.hue)

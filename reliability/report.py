@@ -45,6 +45,8 @@ def value_in_words(field: str, value: Any) -> str:
 
 def describe(study: Study, network: Network, dataset: Dataset, simulation: Simulation) -> str:
     """What a study simulates and what it will cost, without running it."""
+    if study.analysis is not None:
+        return _describe_analysis(study, network, dataset, simulation)
     sweep = simulation.sweep
     chips = study.max_chips if study.ci_width is not None else study.chips
     right = simulation.reference.mean()
@@ -58,16 +60,7 @@ def describe(study: Study, network: Network, dataset: Dataset, simulation: Simul
     size = trials * (len(dataset) / 8 + 60)
     many = f"up to {chips}" if study.ci_width is not None else f"{chips}"
     lines = [
-        study.question,
-        "",
-        f"Network    {network.name}: {network.weights} weights; digital {study.metric} {right:.2%}",
-        f"           {network.about}",
-        f"Inputs     {len(dataset)} of {dataset.name} ({dataset.source})",
-        f"Chip       {study.chip.device.describe()}",
-        *([f"           {study.chip.device.note}"] if study.chip.device.note else []),
-        *(f"           {line}" for line in _array_lines(study.chip)),
-        *(f"           {line}" for line in _effect_lines(study.chip)),
-        f"           compensation {study.chip.compensation}; accumulated noise {study.chip.read_noise}",
+        *_subject_lines(study, network, dataset, float(right)),
         f"Sweep      {len(sweep.conditions)} conditions:",
     ]
     for field in sweep.fields:
@@ -78,13 +71,51 @@ def describe(study: Study, network: Network, dataset: Dataset, simulation: Simul
         f"Target     {_target(study, float(right))}",
         f"Cost       {trials} trials, {products:.2g} multiply-adds; about {_duration(seconds)} on "
         f"{simulation.threads} threads and {size / 1e6:.1f} MB, once the kernels are compiled",
-        "",
-        "Fields that --set can change, with their values here:",
+        *_field_lines(study),
     ]
-    for path, value, allowed in describe_fields(study):
-        if path not in ("question",) and not path.startswith("figure."):
-            lines.append(f"  {path} = {_short(value)}    ({allowed})")
     return "\n".join(_wrap(line) for line in lines)
+
+
+def _describe_analysis(study: Study, network: Network, dataset: Dataset, simulation: Simulation) -> str:
+    assert study.analysis is not None
+    right = float(simulation.reference.mean())
+    lines = [
+        *_subject_lines(study, network, dataset, right),
+        f"Target     {_target(study, right)}",
+        f"Analysis   {study.analysis.plan(study.setting(network, dataset))}",
+        f"Seed       {study.seed}",
+        *_field_lines(study),
+    ]
+    return "\n".join(_wrap(line) for line in lines)
+
+
+def _subject_lines(study: Study, network: Network, dataset: Dataset, right: float) -> list[str]:
+    """Question, network, inputs and chip of a study."""
+    chip = study.chip
+    return [
+        study.question,
+        "",
+        f"Network    {network.name}: {network.weights} weights; digital {study.metric} {right:.2%}",
+        f"           {network.about}",
+        f"Inputs     {len(dataset)} of {dataset.name} ({dataset.source})",
+        f"Chip       {chip.device.describe()}",
+        *([f"           {chip.device.note}"] if chip.device.note else []),
+        *(f"           {line}" for line in _array_lines(chip)),
+        *(f"           {line}" for line in _effect_lines(chip)),
+        f"           compensation {chip.compensation}; accumulated noise {chip.read_noise}",
+    ]
+
+
+def _field_lines(study: Study) -> list[str]:
+    """Every field of a study that the command line can set."""
+    lines = ["", "Fields that --set can change, with their values here:"]
+    hidden = (
+        ("question", "analysis") if study.analysis is None else ("question", "figure", "vary", "ci_width")
+    )
+    for path, value, allowed in describe_fields(study):
+        if path not in hidden and not path.startswith("figure."):
+            lines.append(f"  {path} = {_short(value)}    ({allowed})")
+    return lines
 
 
 def summary_text(

@@ -14,7 +14,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -40,14 +40,16 @@ FAILURES = "failure_times.csv"
 CONVERTERS = "converters.csv"
 PROVENANCE = "provenance.json"
 _BLOCKS = "blocks"
+_FIGURES = ("figure.pdf", "figure.png")
 _PACKAGES = ("numba", "llvmlite", "numpy", "pandas", "pyarrow", "scipy", "seaborn", "matplotlib")
 
 
 def fingerprint(name: str, study: Study, network: Network, dataset: Dataset) -> dict[str, Any]:
     """Everything that the trials of a study depend on, as plain tables."""
     settings = as_table(study)
-    # How the figure looks and what is asked of the trials changes no trial.
-    for field in ("figure", "question", "target"):
+    # How the figure looks and what is asked of the trials changes no trial; an analysis may use the target.
+    free = ("figure", "question", "target") if study.analysis is None else ("figure", "question")
+    for field in free:
         del settings[field]
     return {
         "study": name,
@@ -131,7 +133,7 @@ class Folder:
         """The trials table of a finished run, or None if there is none or it was altered."""
         try:
             provenance = json.loads((self.path / PROVENANCE).read_text())
-            if sha256_of(self.path / TRIALS) != provenance["trials_sha256"]:
+            if sha256_of(self.path / TRIALS) != provenance["tables_sha256"][TRIALS]:
                 self.warn(f"table {self.path / TRIALS} was altered and is made again")
                 return None
         except (OSError, ValueError, KeyError):
@@ -140,25 +142,21 @@ class Folder:
 
     def write(
         self,
-        trials: pd.DataFrame,
-        summary: pd.DataFrame,
-        tables: dict[str, pd.DataFrame | None],
+        tables: Mapping[str, pd.DataFrame],
         draw: Callable[[list[Path]], None],
         provenance: dict[str, Any],
     ) -> None:
         """Write the tables, the figure and the provenance, then remove the blocks.
 
-        ``tables`` are further ones by file name, None where the study has none; ``draw`` takes the paths of
-        the figures and writes them.
+        ``tables`` go by file name, as Parquet or CSV by its ending; ``draw`` takes the paths of the figures
+        and writes them.
         """
-        write_atomically(self.path / TRIALS, lambda p: trials.to_parquet(p, index=False))
-        write_atomically(self.path / SUMMARY, lambda p: summary.to_csv(p, index=False))
         for name, table in tables.items():
-            if table is not None:
-                write_atomically(self.path / name, partial(table.to_csv, index=False))
-        draw([self.path / "figure.pdf", self.path / "figure.png"])
-        provenance = provenance | {"trials_sha256": sha256_of(self.path / TRIALS)}
-        _write_json(self.path / PROVENANCE, provenance)
+            as_file = table.to_parquet if name.endswith(".parquet") else table.to_csv
+            write_atomically(self.path / name, partial(as_file, index=False))
+        draw([self.path / name for name in _FIGURES])
+        digests = {name: sha256_of(self.path / name) for name in tables}
+        _write_json(self.path / PROVENANCE, provenance | {"tables_sha256": digests})
         shutil.rmtree(self.path / _BLOCKS, ignore_errors=True)
 
     def _block(self, group: int, first: int, count: int) -> Path:
@@ -178,8 +176,13 @@ class Folder:
 
     def _clear(self) -> None:
         shutil.rmtree(self.path / _BLOCKS, ignore_errors=True)
-        for name in (PROVENANCE, TRIALS, SUMMARY, FAILURES, CONVERTERS, "figure.pdf", "figure.png"):
-            (self.path / name).unlink(missing_ok=True)
+        try:
+            written = list(json.loads((self.path / PROVENANCE).read_text())["tables_sha256"])
+        except (OSError, ValueError, KeyError, TypeError):
+            written = [TRIALS, SUMMARY, FAILURES, CONVERTERS]
+        for name in (*written, *_FIGURES, PROVENANCE):
+            # A name from a file that someone may have edited must not lead out of the folder.
+            (self.path / Path(name).name).unlink(missing_ok=True)
 
 
 def provenance(command: list[str], settings: dict[str, Any], wall_s: float) -> dict[str, Any]:

@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from reliability.datasets import Dataset
 from reliability.design import Study
+from reliability.errors import UserError
 from reliability.kernels.cache import is_cached
 from reliability.montecarlo import run
-from reliability.results import CONVERTERS, FAILURES, Folder, fingerprint, provenance
+from reliability.network import Network
+from reliability.results import CONVERTERS, FAILURES, SUMMARY, TRIALS, Folder, fingerprint, provenance
 from reliability.statistics import failure_table, summarize
 
 
 class Result(NamedTuple):
-    """A finished study."""
+    """A finished study: its tables by file name, and its folder."""
 
-    trials: pd.DataFrame
-    summary: pd.DataFrame
+    tables: Mapping[str, pd.DataFrame]
     folder: Path
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """The trials table of a sweep."""
+        return self.tables[TRIALS]
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """The summary of a sweep."""
+        return self.tables[SUMMARY]
 
 
 def run_study(
@@ -59,10 +72,28 @@ def run_study(
     UserError, RunError
         See :func:`reliability.simulate` and :class:`reliability.results.Folder`.
     """
-    from reliability import plots, report
-
     start = time.perf_counter() if start is None else start
     network, dataset = study.load()
+    run_it = _sweep if study.analysis is None else _analyse
+    return run_it(name, study, network, dataset, folder, command or [], resume, threads, quiet, start)
+
+
+def _sweep(
+    name: str,
+    study: Study,
+    network: Network,
+    dataset: Dataset,
+    folder: Path,
+    command: list[str],
+    resume: bool,
+    threads: int | None,
+    quiet: bool,
+    start: float,
+) -> Result:
+    from reliability import plots, report
+
+    assert study.figure is not None
+    figure = study.figure
     simulation = study.simulation(network, dataset, threads)
     settings = fingerprint(name, study, network, dataset)
     # Chips of one table are computed in one way, whatever machine goes on with it.
@@ -84,12 +115,15 @@ def run_study(
                 progress=None if bar.hidden else bar,
             )
     summary = summarize(trials, target=study.target)
+    tables = {TRIALS: trials, SUMMARY: summary}
+    if (failures := _failures(trials, study.target)) is not None:
+        tables[FAILURES] = failures
+    if "converters" in trials.attrs:
+        tables[CONVERTERS] = pd.DataFrame(trials.attrs["converters"])
     store.write(
-        trials,
-        summary,
-        {FAILURES: _failures(trials, study.target), CONVERTERS: _converters(trials)},
-        lambda paths: plots.save(plots.draw(trials, summary, study.figure), paths),
-        provenance(command or [], settings, time.perf_counter() - start),
+        tables,
+        lambda paths: plots.save(plots.draw(trials, summary, figure), paths),
+        provenance(command, settings, time.perf_counter() - start),
     )
     if not quiet:
         print(study.question, end="\n\n")
@@ -102,7 +136,40 @@ def run_study(
         if "converters" in trials.attrs:
             print("\n" + report.clipping_text(trials.attrs["converters"]))
         print(f"\nFigure, tables and provenance are in {folder}")
-    return Result(trials, summary, folder)
+    return Result(tables, folder)
+
+
+def _analyse(
+    name: str,
+    study: Study,
+    network: Network,
+    dataset: Dataset,
+    folder: Path,
+    command: list[str],
+    resume: bool,
+    threads: int | None,
+    quiet: bool,
+    start: float,
+) -> Result:
+    from reliability import plots
+
+    assert study.analysis is not None
+    if resume:
+        raise UserError(f"study {name!r} is an analysis, whose steps are not kept: run it without --resume")
+    settings = fingerprint(name, study, network, dataset)
+    store = Folder(folder, settings, resume=False, warn=lambda text: print(text, file=sys.stderr))
+    with _Bar(quiet) as bar:
+        setting = study.setting(network, dataset, threads, None if bar.hidden else bar)
+        answer = study.analysis.answer(setting)
+    tables = {f"{title}.csv": table for title, table in answer.tables.items()}
+    store.write(
+        tables,
+        lambda paths: plots.save(answer.draw(), paths),
+        provenance(command, settings, time.perf_counter() - start),
+    )
+    if not quiet:
+        print(f"{study.question}\n\n{answer.text}\n\nFigure, tables and provenance are in {folder}")
+    return Result(tables, folder)
 
 
 class _Bar:
@@ -128,12 +195,6 @@ class _Bar:
             self.bar = tqdm(total=total, unit="chip", leave=False)
         self.bar.set_postfix_str(note, refresh=False)
         self.bar.update(done - self.bar.n)
-
-
-def _converters(trials: pd.DataFrame) -> pd.DataFrame | None:
-    """Ranges and clipping of every layer's converters, where the chip has any."""
-    found = trials.attrs.get("converters")
-    return None if found is None else pd.DataFrame(found)
 
 
 def _failures(trials: pd.DataFrame, target: float | None) -> pd.DataFrame | None:

@@ -200,7 +200,7 @@ def test_provenance_names_the_table_that_it_belongs_to(study, tmp_path):
     run_study("drift_vs_time", study, tmp_path / "out", quiet=True, command=["x"])
     provenance = json.loads((tmp_path / "out" / results.PROVENANCE).read_text())
     digest = hashlib.sha256((tmp_path / "out" / results.TRIALS).read_bytes()).hexdigest()
-    assert provenance["trials_sha256"] == digest
+    assert provenance["tables_sha256"][results.TRIALS] == digest
     assert provenance["command"] == ["x"]
     assert provenance["settings"]["chip"]["device"]["law"] == "pcm"
 

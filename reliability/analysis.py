@@ -1,0 +1,126 @@
+"""What a study does that one sweep does not answer: what it is given, and what it gives.
+
+A sweep's question is answered by its trials table and their summary. Some questions (how rare is failure,
+which layer is to blame) need several simulations that depend on each other; such a study has an
+:class:`Analysis`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from reliability.chip import Chip
+from reliability.datasets import Dataset
+from reliability.latents import Role
+from reliability.metrics import Metric
+from reliability.montecarlo import Progress
+from reliability.network import Network
+from reliability.simulation import Arithmetic, Calibration, Simulation
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """Network, inputs and chip that an analysis is asked about, and how to simulate them.
+
+    Attributes
+    ----------
+    network : Network
+    dataset : Dataset
+        Test inputs.
+    chip : Chip
+    time_s : float
+        Evaluation time, seconds.
+    chips : int
+        Number of chips that the user asked for; what an analysis does with them, it says.
+    seed : int
+    target : float, optional
+        Accuracy that a chip must reach; None stands for one point below the digital network.
+    metric, arithmetic
+        As in :func:`reliability.simulate`.
+    threads : int, optional
+    calibration : Dataset, arrays or callable, optional
+        Training inputs, or what loads them.
+    progress : callable, optional
+    """
+
+    network: Network
+    dataset: Dataset
+    chip: Chip
+    time_s: float = 0.0
+    chips: int = 1000
+    seed: int = 0
+    target: float | None = None
+    metric: str | Metric | Callable = "top-1"
+    arithmetic: Arithmetic = "auto"
+    threads: int | None = None
+    calibration: Calibration | Callable[[], Dataset] | None = None
+    progress: Progress | None = None
+
+    def simulation(
+        self,
+        *,
+        chip: Chip | None = None,
+        dataset: Dataset | None = None,
+        vary: Mapping[str, Sequence[Any]] | None = None,
+        metric: str | Metric | Callable | None = None,
+        role: Role = "certify",
+    ) -> Simulation:
+        """A sweep of this setting, with another chip, other inputs or another metric where they are given."""
+        return Simulation(
+            self.network,
+            dataset or self.dataset,
+            chip or self.chip,
+            vary,
+            time_s=self.time_s,
+            seed=self.seed,
+            role=role,
+            metric=metric or self.metric,
+            threads=self.threads,
+            arithmetic=self.arithmetic,
+            calibration=self.calibration,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What an analysis found.
+
+    Attributes
+    ----------
+    tables : mapping of str to DataFrame
+        Written as ``NAME.csv``.
+    text : str
+        What is printed, on at most 100 columns.
+    draw : callable
+        Gives the figure.
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    text: str
+    draw: Callable[[], Drawing]
+
+
+class Analysis(ABC):
+    """What a study does in place of one sweep: a frozen dataclass; ``--set analysis.NAME`` sets its fields."""
+
+    @abstractmethod
+    def plan(self, setting: Setting) -> str:
+        """What will be done and what it costs, in a few words, without doing it."""
+
+    @abstractmethod
+    def answer(self, setting: Setting) -> Answer:
+        """Do it.
+
+        Raises
+        ------
+        UserError
+            If the question makes no sense for this setting.
+        """
