@@ -109,7 +109,7 @@ class Answer:
 
 
 class Analysis(ABC):
-    """What a study does in place of one sweep: a frozen dataclass; ``--set analysis.NAME`` sets its fields."""
+    """What a study does in place of one sweep: a frozen dataclass that ``--set analysis.NAME`` sets."""
 
     @abstractmethod
     def plan(self, setting: Setting) -> str:
