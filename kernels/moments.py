@@ -1,0 +1,76 @@
+"""Moments of a device law: what cells of one target conduct on average, and how much that varies."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .cache import compiled
+from .float32 import exp32, log32
+from .intrinsics import prefer_wide_vectors
+from .latent import BLOCK
+from .law import call_conductance, call_program
+
+_F = np.float32
+
+
+@compiled()
+def _add_block(g, v, amplitude, exponent, log_g_ref, origin, sums):
+    """Add up one block of cells: deviation from ``origin``, its square, read variance, squared jump."""
+    prefer_wide_vectors()
+    first = second = read = jumps = 0.0
+    for i in range(BLOCK):
+        deviation = np.float64(g[i]) - origin
+        first += deviation
+        second += deviation * deviation
+        read += np.float64(v[i])
+    if amplitude > _F(0):
+        for i in range(BLOCK):
+            ratio = exp32(exponent * (log_g_ref - log32(max(g[i], _F(1e-12)))))
+            jump = np.float64(min(amplitude * ratio, _F(1)) * g[i])
+            jumps += jump * jump
+    sums[0] += first
+    sums[1] += second
+    sums[2] += read
+    sums[3] += jumps
+
+
+@compiled()
+def law_moments(
+    program, conductance, targets, latents, time_latents, program_parameters, time_parameters, telegraph,
+    scratch, moments,
+):  # fmt: skip
+    """Moments of a law over given points of its latents, target by target.
+
+    Parameters
+    ----------
+    program, conductance : int
+        Addresses of the law's kernels.
+    targets : ndarray of float32, shape (targets,)
+        Microsiemens.
+    latents, time_latents : ndarray of float32, shape (blocks, latents * BLOCK)
+        Latent ``j`` of point ``i`` of a block at ``j * BLOCK + i``.
+    program_parameters, time_parameters : ndarray of float32
+    telegraph : ndarray of float32, shape (3,)
+        Amplitude, exponent and logarithm of the reference conductance of telegraph noise.
+    scratch : ndarray of float32
+        Three blocks, and one for each state of a device.
+    moments : ndarray of float64, shape (targets, 4)
+        Written: mean (uS), variance, mean variance of a read, mean squared jump of telegraph noise (uS**2).
+    """
+    wanted, g, v = scratch[:BLOCK], scratch[BLOCK : 2 * BLOCK], scratch[2 * BLOCK : 3 * BLOCK]
+    state = scratch[3 * BLOCK :]
+    points = np.float64(len(latents) * BLOCK)
+    for t in range(len(targets)):
+        sums = moments[t]
+        for i in range(4):
+            sums[i] = 0.0
+        for i in range(BLOCK):
+            wanted[i] = targets[t]
+        for block in range(len(latents)):
+            call_program(program, wanted, latents[block], state, program_parameters)
+            call_conductance(conductance, state, time_latents[block], g, v, time_parameters)
+            _add_block(g, v, telegraph[0], telegraph[1], telegraph[2], np.float64(targets[t]), sums)
+        for i in range(4):
+            sums[i] /= points
+        sums[1] -= sums[0] * sums[0]
+        sums[0] += np.float64(targets[t])

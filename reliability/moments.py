@@ -1,0 +1,280 @@
+"""Mean and variance of every weight that a chip's devices hold, in closed form or by quadrature of their laws.
+
+A law is integrated over its latents with the very kernels that simulate it, on a grid of targets, so that
+clamping, drift and whatever a user's own law does are in its moments. Weights of one chip are independent
+but for the references of an offset mapping, which a tile's columns share.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from reliability.chip import Chip
+from reliability.crossbar import Crossbar, chip_network, crossbars_of
+from reliability.devices.device import NORMAL, Device
+from reliability.effects import resolved
+from reliability.errors import UserError
+from reliability.kernels.latent import BLOCK
+from reliability.kernels.law import law_address
+from reliability.kernels.moments import law_moments
+from reliability.network import Network
+from reliability.telegraph import Telegraph
+
+_POINTS = 1 << 12
+"""Points in the space of a device's latents: a scrambled Sobol sequence with moments put right."""
+
+_TARGETS = 129
+"""Targets where a device takes any; others are interpolated. They stand closer near the smallest one."""
+
+
+class CellMoments(NamedTuple):
+    """Moments of cells by target, arrays of one shape.
+
+    ``mean`` (uS) and ``variance`` (uS**2) are over chips, ``read_variance`` (uS**2) is what every read
+    redraws.
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+    read_variance: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class LayerMoments:
+    """Moments of one layer's weights, in units of weight.
+
+    Attributes
+    ----------
+    mean, variance, read_variance : ndarray of float64, shape (columns, rows)
+        Rows in the order (y, x, channel), the bias last where devices hold it. ``variance`` is over chips,
+        of the columns' own devices; ``read_variance`` is what every read redraws, with its reference's.
+    reference_variance : ndarray of float64, shape (references, rows)
+        Over chips, of what groups of columns share; no rows without references.
+    reference_of : ndarray of int, shape (columns,)
+        The reference of each column.
+    factor : float
+        Expected factor of the drift compensation, which the moments have in them.
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+    read_variance: np.ndarray
+    reference_variance: np.ndarray
+    reference_of: np.ndarray
+    factor: float = 1.0
+
+
+def weight_moments(
+    network: Network, chip: Chip, *, time_s: float = 0.0, inputs: int = 1
+) -> dict[str, LayerMoments]:
+    """Moments of the weights of every layer on devices.
+
+    Global drift compensation is in them as its expected factor.
+
+    Parameters
+    ----------
+    network : Network
+    chip : Chip
+    time_s : float
+        Since the reference read, seconds.
+    inputs : int
+        Of the evaluation, on which it depends how much of telegraph noise is frozen.
+
+    Raises
+    ------
+    UserError
+        If the chip has an effect that makes its weights depend on each other or on the whole array:
+        correlated variation, wires, clusters of faults, open lines, or slices that correct each other.
+    """
+    chip = resolved(chip)
+    found = {}
+    for crossbar in crossbars_of(chip_network(network, chip), chip).values():
+        if not crossbar.settings.analog:
+            continue
+        check_independent(crossbar)
+        moments, readout = _layer(crossbar, chip, time_s, inputs)
+        if chip.compensation == "global":
+            factor = _layer(crossbar, chip, 0.0, inputs)[1] / readout
+            moments = LayerMoments(
+                moments.mean * factor,
+                moments.variance * factor**2,
+                moments.read_variance * factor**2,
+                moments.reference_variance * factor**2,
+                moments.reference_of,
+                factor,
+            )
+        found[crossbar.name] = moments
+    return found
+
+
+def check_independent(crossbar: Crossbar) -> None:
+    """Raise :class:`UserError` for effects that tie a layer's weights to each other."""
+    own = crossbar.settings
+    assert own.variation and own.faults and own.tile and own.mapping
+    tied = {
+        "correlated variation": own.variation.is_on,
+        "wire resistance": own.tile.wires.is_on,
+        "clusters of faults": own.faults.cluster_share > 0,
+        "open lines": own.faults.open_rows + own.faults.open_columns > 0,
+        "slices that correct each other": own.mapping.slices.fill == "corrected",
+    }
+    for what, present in tied.items():
+        if present:
+            raise UserError(
+                f"layer {crossbar.name!r} has {what}, and so weights that depend on each other: the analytic "
+                f"network knows only independent ones; simulate, or take that effect away"
+            )
+
+
+def cell_moments(
+    device: Device,
+    targets_us: np.ndarray,
+    *,
+    time_s: float = 0.0,
+    frozen_below_s: float | None = None,
+    telegraph: Telegraph | None = None,
+    frozen_share: float = 1.0,
+) -> CellMoments:
+    """Moments of a device's conductance by target, of its law and telegraph noise.
+
+    Parameters
+    ----------
+    device : Device
+    targets_us : ndarray
+        Any shape, microsiemens.
+    time_s : float
+        Since the reference read, seconds.
+    frozen_below_s : float, optional
+        As in :meth:`Device.time_parameters`.
+    telegraph : Telegraph, optional
+    frozen_share : float
+        Share of telegraph noise that is frozen during an evaluation.
+    """
+    targets = np.asarray(targets_us, np.float64)
+    points = np.unique(targets)
+    if len(points) > _TARGETS:
+        low, high = points[0], points[-1]
+        points = low + (high - low) * np.linspace(0, 1, _TARGETS) ** 2
+    kinds = [tuple(latent.kind for latent in own) for own in (device.program_latents, device.time_latents)]
+    program, held = _latents(*kinds)
+    numbers = np.zeros(3, np.float32)
+    if telegraph is not None and telegraph.is_on:
+        numbers[:] = telegraph.amplitude, telegraph.exponent, math.log(telegraph.g_ref_us)
+    moments = np.empty((len(points), 4))
+    law_moments(
+        law_address(device.program),
+        law_address(device.conductance),
+        points.astype(np.float32),
+        program,
+        held,
+        np.array(device.program_parameters(), np.float32),
+        np.array(device.time_parameters(time_s, frozen_below_s), np.float32),
+        numbers,
+        np.empty((3 + max(device.states, 1)) * BLOCK, np.float32),
+        moments,
+    )
+    mean, variance, read, jumps = (np.interp(targets, points, column) for column in moments.T)
+    if telegraph is not None and telegraph.is_on:
+        jumps = jumps * telegraph.occupancy * (1 - telegraph.occupancy)
+        variance, read = variance + frozen_share * jumps, read + (1 - frozen_share) * jumps
+    return CellMoments(mean, np.maximum(variance, 0), read)
+
+
+@functools.lru_cache
+def _latents(program: tuple[str, ...], held: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Points of the latents of programming and of each time, block by block, from their kinds."""
+    points = stats.qmc.Sobol(max(len(program) + len(held), 1), scramble=True, rng=0).random(_POINTS)
+    for j, kind in enumerate(program + held):
+        if kind == NORMAL:
+            column = stats.norm.ppf(points[:, j])
+            points[:, j] = (column - column.mean()) / column.std()
+    blocks = points.reshape(-1, BLOCK, points.shape[1]).transpose(0, 2, 1)
+
+    def part(own: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(own.reshape(len(own), -1), np.float32)
+
+    return part(blocks[:, : len(program)]), part(blocks[:, len(program) :])
+
+
+def _layer(crossbar: Crossbar, chip: Chip, time_s: float, inputs: int) -> tuple[LayerMoments, float]:
+    """Moments of a layer's weights without compensation, and the expected read-out for it."""
+    own, mapped = crossbar.settings, crossbar.mapped
+    device, telegraph, mapping = own.device, own.telegraph, own.mapping
+    assert device is not None and telegraph is not None and mapping is not None
+
+    def cells(targets: np.ndarray) -> CellMoments:
+        share = telegraph.frozen_share(inputs * crossbar.places) if telegraph.is_on else 1.0
+        law = cell_moments(
+            device,
+            targets,
+            time_s=time_s,
+            frozen_below_s=chip.frozen_below_s,
+            telegraph=telegraph,
+            frozen_share=share,
+        )
+        return _with_faults(law, crossbar)
+
+    signed = crossbar.targets_us
+    if mapping.scheme == "pair":
+        plus = cells(np.maximum(signed, 0) + device.g_min_us)
+        minus = cells(np.maximum(-signed, 0) + device.g_min_us)
+        mean, variance = plus.mean - minus.mean, plus.variance + minus.variance
+        read = plus.read_variance + minus.read_variance
+    else:
+        mean, variance, read = cells(signed)
+    scale = mapped.weight_scale / crossbar.range_us
+    mean, variance, read = mean * scale, variance * scale**2, read * scale**2
+    significance = mapped.significance[:, None, None]
+    readout = float((significance * _mean_magnitude(mean, variance + read)).sum())
+    lines = [
+        (significance**power * part).sum(axis=0) for power, part in ((1, mean), (2, variance), (2, read))
+    ]
+    columns, rows = crossbar.matrix.shape
+    groups, references = crossbar.window.groups, mapped.references
+    each = columns // groups
+    by_group = [part.reshape(groups, each + references, rows) for part in lines]
+    own_parts = [part[:, :each].reshape(columns, rows) for part in by_group]
+    shared = [part[:, each:].reshape(groups * references, rows) for part in by_group]
+    reference_of = np.zeros(columns, np.int64)
+    if references:
+        column = np.arange(columns)
+        reference_of = column // each * references + column % each // mapped.tile_columns
+        own_parts[0] = own_parts[0] - shared[0][reference_of]
+        own_parts[2] = own_parts[2] + shared[2][reference_of]
+    mean, variance, read = own_parts
+    return LayerMoments(mean, variance, read, shared[1], reference_of), readout
+
+
+def _with_faults(law: CellMoments, crossbar: Crossbar) -> CellMoments:
+    """The moments with cells that are stuck."""
+    faults, device = crossbar.settings.faults, crossbar.settings.device
+    assert faults is not None and device is not None
+    if not faults.is_on:
+        return law
+    works = 1 - faults.stuck_low - faults.stuck_high
+    worn = works * faults.worn_share
+    low = faults.stuck_low + worn * faults.worn_low
+    high = faults.stuck_high + worn * (1 - faults.worn_low)
+    works = 1 - low - high
+    low_us = device.g_max_us if faults.low_us == "device" else float(faults.low_us)
+    high_us = device.g_min_us if faults.high_us == "device" else float(faults.high_us)
+    mean = works * law.mean + low * low_us + high * high_us
+    second = works * (law.variance + law.mean**2) + low * low_us**2 + high * high_us**2
+    return CellMoments(mean, np.maximum(second - mean**2, 0), works * law.read_variance)
+
+
+def _mean_magnitude(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Mean of the magnitude of a normal."""
+    spread = np.sqrt(np.maximum(variance, 1e-300))
+    a = mean / spread
+    return np.where(
+        variance > 0,
+        spread * math.sqrt(2 / math.pi) * np.exp(-a * a / 2) + mean * (1 - 2 * stats.norm.cdf(-a)),
+        np.abs(mean),
+    )
