@@ -102,7 +102,7 @@ def _factorise_backward(lower, bar, n):
 
 @compiled()
 def _sweep(mean, lower, n, lattice, derive, mean_bar, lower_bar, work):
-    """Probability that all of ``n`` normals are positive, over the points of a lattice, and its derivatives."""
+    """Probability that all of ``n`` normals are positive, over a lattice, and its derivatives."""
     a, y, e, y_bar = work[0], work[1], work[2], work[3]
     total = 0.0
     for q in range(POINTS):

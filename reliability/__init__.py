@@ -53,9 +53,10 @@ from reliability.latents import draw_latents  # noqa: E402
 from reliability.montecarlo import simulate  # noqa: E402
 from reliability.network import Network, load_network  # noqa: E402
 from reliability.onnx_reader import from_torch  # noqa: E402
+from reliability.output_errors import OutputErrors, output_errors  # noqa: E402
 from reliability.realisation import chip_weights  # noqa: E402
 from reliability.settings import load_chip  # noqa: E402
-from reliability.statistics import summarize  # noqa: E402
+from reliability.statistics import fit_error_distribution, summarize  # noqa: E402
 from reliability.telegraph import Telegraph, fluctuating_cell  # noqa: E402
 from reliability.tile import ADC, DAC, Tile  # noqa: E402
 from reliability.units import DAY, HOUR, MINUTE, MONTH, WEEK, YEAR  # noqa: E402
@@ -81,6 +82,7 @@ __all__ = [
     "LayerChip",
     "Mapping",
     "Network",
+    "OutputErrors",
     "Points",
     "RunError",
     "Slices",
@@ -94,12 +96,14 @@ __all__ = [
     "devices",
     "draw_latents",
     "fit_device",
+    "fit_error_distribution",
     "fluctuating_cell",
     "from_torch",
     "load_chip",
     "load_dataset",
     "load_network",
     "load_study",
+    "output_errors",
     "simulate",
     "stuck_cells",
     "summarize",

@@ -258,7 +258,9 @@ def test_the_module_runs_as_a_command_without_traceback(tmp_path):
 
 @pytest.mark.parametrize("name", list_studies())
 def test_every_study_runs_and_draws_its_figure(name, tmp_path):
-    assert main([name, "--chips", "3", "--inputs", "40", "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    # A distribution is not fitted to three chips.
+    chips = "3" if rl.load_study(name)[1].analysis is None else "40"
+    assert main([name, "--chips", chips, "--inputs", "40", "--out", str(tmp_path / "out"), "--quiet"]) == 0
     assert (tmp_path / "out" / "figure.png").stat().st_size > 10_000
     assert (tmp_path / "out" / "figure.pdf").exists()
 

@@ -1,1 +1,1 @@
-"""Analyses: the questions that need more than one sweep, one a file (:class:`reliability.analysis.Analysis`)."""
+"""The questions that need more than one sweep, one a file (:class:`reliability.analysis.Analysis`)."""

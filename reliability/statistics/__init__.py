@@ -18,6 +18,7 @@ from reliability.statistics.crossed import (
     sums_of_outcomes,
     sums_of_values,
 )
+from reliability.statistics.distributions import DistributionFit, FamilyFit, fit_error_distribution
 from reliability.statistics.interval import DIFFERENCE, FRACTION, REAL, Interval
 from reliability.statistics.lifetime import (
     FailureQuantile,
@@ -45,6 +46,7 @@ from reliability.statistics.sequential import (
 )
 from reliability.statistics.spread import spread_interval
 from reliability.statistics.summary import failure_table, summarize
+from reliability.statistics.tail import Tail, fit_tail
 from reliability.statistics.unanimous import unanimous_interval
 
 __all__ = [
@@ -53,10 +55,13 @@ __all__ = [
     "REAL",
     "CrossedMean",
     "CrossedSums",
+    "DistributionFit",
     "FailureQuantile",
+    "FamilyFit",
     "Interval",
     "Outcomes",
     "QuantileInterval",
+    "Tail",
     "chips_interval",
     "chips_needed",
     "clopper_pearson",
@@ -67,6 +72,8 @@ __all__ = [
     "failure_quantile",
     "failure_table",
     "first_failure",
+    "fit_error_distribution",
+    "fit_tail",
     "input_floor",
     "look_counts",
     "minimum_chips",

@@ -1,0 +1,43 @@
+"""What the devices of many chips hold, without any input."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .cache import compiled
+from .cells import realise, take
+
+_FLOOR = 1e-4
+
+
+@compiled(nogil=True)
+def realise_chips(plan, work, first_chip, weights):
+    """Weights of neighbouring chips at the plan's last time, drift compensation included.
+
+    Parameters
+    ----------
+    plan : layout.Plan
+    work : layout.Workspace
+    first_chip : int
+    weights : ndarray of float32, shape (chips, weights of all layers)
+        Written, in the layout of the workspace: each layer's slices of lines.
+    """
+    for i in range(len(weights)):
+        for time in range(plan.times):
+            for index in range(len(plan.layers)):
+                layer = plan.layers[index]
+                if layer.analog == 0:
+                    continue
+                total = realise(plan, work, index, time, time == 0, plan.reference, False, first_chip + i)
+                if plan.reference and time == 0:
+                    work.readout[index] = total
+                    continue
+                size = layer.slices * layer.slice_step
+                held = work.weights[layer.weights_at : layer.weights_at + size]
+                own = weights[i, layer.weights_at : layer.weights_at + size]
+                take(own, held)
+                if plan.reference:
+                    first = work.readout[index]
+                    factor = np.float32(first / max(total, _FLOOR * first) if first > 0 else 1.0)
+                    for j in range(size):
+                        own[j] *= factor
