@@ -53,23 +53,35 @@ _NEGLIGIBLE = 1e-3
 _checks: dict[str, Check] = {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Check:
     """The analytic mean accuracy beside that of simulated chips, on the same inputs.
 
     Attributes
     ----------
-    analytic, simulated : float
-        Mean accuracies.
-    error : float
-        Standard error of the simulated one, over chips.
-    chips : int
+    analytic : float
+        Mean accuracy.
+    scores : ndarray of float64, shape (chips,)
+        Accuracies of simulated chips, from number 0 on, of seed 0 and role ``"search"``.
     """
 
     analytic: float
-    simulated: float
-    error: float
-    chips: int
+    scores: np.ndarray
+
+    @property
+    def chips(self) -> int:
+        """Number of simulated chips."""
+        return len(self.scores)
+
+    @property
+    def simulated(self) -> float:
+        """Their mean accuracy."""
+        return float(self.scores.mean())
+
+    @property
+    def error(self) -> float:
+        """Standard error of that mean, over chips."""
+        return float(self.scores.std(ddof=1)) / math.sqrt(self.chips)
 
     @property
     def agrees(self) -> bool:
@@ -280,8 +292,7 @@ class AnalyticNetwork:
                     for first in range(0, chips, self.simulation.block_chips)
                 ]
             ).ravel()
-            error = float(scores.std(ddof=1)) / math.sqrt(chips)
-            _checks[key] = Check(self.accuracy, float(scores.mean()), error, chips)
+            _checks[key] = Check(self.accuracy, scores)
         found = _checks[key]
         if not found.agrees:
             raise RunError(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from reliability.chip import Chip
@@ -9,6 +12,7 @@ from reliability.crossbar import chip_network, crossbars_of
 from reliability.effects import resolved
 from reliability.kernels.cells import realise
 from reliability.kernels.layout import Workspace
+from reliability.kernels.realised import realise_chips
 from reliability.latents import Role
 from reliability.network import Network
 from reliability.plan import compile_plan
@@ -69,3 +73,92 @@ def chip_weights(
             weights -= by_group[:, own + np.arange(own) // mapped.tile_columns]
         found[crossbar.name] = weights.reshape(crossbar.matrix.shape)
     return found
+
+
+class RealisedWeights:
+    """The weights of many chips at one time, drift compensation included, as sums along given directions.
+
+    Parameters
+    ----------
+    network : Network
+    chip : Chip
+    time_s : float
+    inputs : int
+        Of the evaluation; see :func:`chip_weights`.
+    seed, role
+        As in :func:`reliability.simulate`.
+    threads : int
+    """
+
+    _BATCH = 64
+
+    def __init__(
+        self,
+        network: Network,
+        chip: Chip,
+        *,
+        time_s: float = 0.0,
+        inputs: int = 1,
+        seed: int = 0,
+        role: Role = "certify",
+        threads: int = 1,
+    ) -> None:
+        chip = resolved(chip)
+        x, labels = np.zeros((inputs, *network.input_shape), np.float32), np.zeros(inputs, np.int64)
+        variants = (chip.compensation,)
+        self.plan = compile_plan(
+            network, x, labels, chip, times=(time_s,), variants=variants, seed=seed, role=role
+        )
+        self.crossbars = crossbars_of(chip_network(network, chip), chip)
+        self.threads = threads
+
+    def along(self, directions: Mapping[str, np.ndarray], first: int, count: int) -> np.ndarray:
+        """Sums of the weights of neighbouring chips, each weight times its part of a direction.
+
+        Parameters
+        ----------
+        directions : mapping of str to ndarray, shape (directions, columns, rows)
+            By layer; the bias last where devices hold it.
+        first, count : int
+            Chips ``first`` to ``first + count - 1``.
+
+        Returns
+        -------
+        ndarray of float64, shape (count, directions)
+        """
+        lines = self._of_lines(directions)
+        work = self.plan.workspaces(self.threads)
+        free = list(range(self.threads))
+
+        def batch(at: int) -> np.ndarray:
+            worker = free.pop()
+            weights = np.zeros((min(self._BATCH, first + count - at), len(lines)), np.float32)
+            realise_chips(self.plan.arrays, Workspace(*(array[worker] for array in work)), at, weights)
+            free.append(worker)
+            return weights @ lines
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            found = list(pool.map(batch, range(first, first + count, self._BATCH)))
+        return np.concatenate(found).astype(np.float64)
+
+    def _of_lines(self, directions: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The directions in terms of what slices and lines hold, references included: (held, directions)."""
+        count = len(next(iter(directions.values())))
+        layers = self.plan.arrays.layers
+        held = np.zeros((count, int((layers["slices"] * layers["slice_step"]).sum())), np.float32)
+        for record, name in zip(layers, self.plan.layers, strict=True):
+            if name not in directions:
+                continue
+            mapped, groups = self.crossbars[name].mapped, self.crossbars[name].window.groups
+            own = directions[name].reshape(count, groups, -1, record["rows"])
+            each = own.shape[2]
+            lines = np.zeros((count, groups, each + mapped.references, record["rows"]), np.float32)
+            lines[:, :, :each] = own
+            for k in range(mapped.references):
+                columns = slice(k * mapped.tile_columns, (k + 1) * mapped.tile_columns)
+                lines[:, :, each + k] = -own[:, :, columns].sum(axis=2)
+            flat = lines.reshape(count, -1)
+            for s, significance in enumerate(mapped.significance):
+                at = record["weights_at"] + s * record["slice_step"]
+                held[:, at : at + flat.shape[1]] = flat * significance
+        return np.ascontiguousarray(held.T)

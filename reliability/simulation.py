@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import math
 import os
 import threading
@@ -187,6 +188,15 @@ class Simulation:
         bits = np.packbits(outcomes, axis=-1) if outcomes.dtype == bool else np.empty((*shape, 0), np.uint8)
         clipped[..., 0] += plan.inputs_clipped
         return Block(bits, outcomes.mean(axis=-1, dtype=np.float64), checksums, clipped, shared)
+
+    def subset(self, chosen: np.ndarray) -> Simulation:
+        """The same sweep on some of the inputs, with the converters' ranges of the whole."""
+        part = copy.copy(self)
+        part.inputs, part.labels = self.inputs[chosen], self.labels[chosen]
+        part.dataset = replace(self.dataset, x=self.dataset.x[chosen], y=self.dataset.y[chosen])
+        part.__dict__["reference"] = self.reference[chosen]
+        part._plans, part._workspaces, part._workspaces_in_use = {}, {}, threading.Lock()
+        return part
 
     def table(self, blocks: Sequence[Sequence[Block]], chips: int) -> pd.DataFrame:
         """The trials table of blocks in the order of chips, one sequence a group."""

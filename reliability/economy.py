@@ -1,0 +1,348 @@
+"""The same answers from fewer chips and inputs: mean accuracy and yield with controls and thinned inputs.
+
+Plain Monte Carlo evaluates every chip on every input. Most inputs are certain, so that few evaluations tell
+of them; and how good a chip is can largely be told from its weights (:mod:`reliability.surrogate`). Both are
+used without bias: inputs are sampled with known probabilities and weighed by their inverses, and what the
+surrogate says is corrected by what evaluated chips show.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from scipy.special import ndtr
+
+from reliability.analytic import AnalyticNetwork
+from reliability.chip import Chip
+from reliability.datasets import Dataset
+from reliability.errors import UserError
+from reliability.kernels.simd import VECTOR
+from reliability.network import Network
+from reliability.settings import whole
+from reliability.simulation import Calibration, Simulation
+from reliability.statistics.binomial import clopper_pearson
+from reliability.statistics.controlled import (
+    Controlled,
+    controlled_mean,
+    inclusion_probabilities,
+    systematic_sample,
+)
+from reliability.surrogate import Surrogate
+
+PANELS = 32
+"""Independent samples of inputs, each seen by chips of its own."""
+
+_PILOT = 8
+_MOST_CHIPS = 1 << 20
+# Chips realised, but not evaluated, for one that is evaluated, where the surrogate's mean is not known.
+_REALISED = 4
+# Smallest standard deviation of an outcome that an input is given when it is sampled.
+_FLOOR = 0.02
+_LEAST = 0.03
+
+
+@dataclass(frozen=True)
+class Economy:
+    """What an estimate cost, against plain Monte Carlo on the same inputs with an interval as wide.
+
+    Attributes
+    ----------
+    table : DataFrame
+        Two rows, the estimate and the plain one from the chips of the analytic network's check:
+        ``estimand``, ``value``, ``low``, ``high``, ``level``, ``method``, ``varies``, ``chips``,
+        ``evaluations`` (chips times inputs), ``seconds``; of the first also ``gain`` (plain evaluations over
+        its own, at equal width, with ``gain_low``, ``gain_high``) and ``gain_seconds``.
+    """
+
+    table: pd.DataFrame
+
+    @property
+    def value(self) -> float:
+        """The estimate."""
+        return float(self.table["value"].iloc[0])
+
+
+def estimate_mean(
+    network: Network,
+    inputs: Dataset | tuple[Any, Any],
+    chip: Chip,
+    *,
+    time_s: float = 0.0,
+    half_width: float | None = 0.001,
+    chips: int | None = None,
+    inputs_per_chip: int = 2 * VECTOR,
+    seed: int = 0,
+    level: float = 0.95,
+    calibration: Calibration | Callable[[], Dataset] | None = None,
+    threads: int | None = None,
+    surrogate: Surrogate | None = None,
+) -> Economy:
+    """Mean accuracy over chips, on these inputs, with few evaluations.
+
+    Parameters
+    ----------
+    network, inputs, chip, time_s, seed, calibration, threads
+        As in :func:`reliability.simulate`.
+    half_width : float, optional
+        Of the wanted interval; chips are added to a pilot until it is expected to be reached.
+    chips : int, optional
+        Number of chips in place of a wanted width; rounded up to a multiple of the panels (32).
+    inputs_per_chip : int
+        Inputs that each chip is evaluated on, sampled anew for each panel.
+    level : float
+    surrogate : Surrogate, optional
+        Of the same network, inputs and chip, where one has been made.
+
+    Raises
+    ------
+    UserError
+        If the analytic network does not know one of the chip's effects, or single reads of a partly frozen
+        fluctuation would depend on the number of inputs.
+    RunError
+        If the analytic network disagrees with simulated chips.
+    """
+    analytic, surrogate = _prepared(network, inputs, chip, time_s, calibration, threads, surrogate)
+    scores = analytic.check().scores
+    start = time.perf_counter()
+    simulation = _certifying(analytic, seed)
+    total = len(analytic.labels)
+    each = min(max(inputs_per_chip, 1), total)
+    sampler = _Panels(analytic, surrogate, simulation, each, seed)
+    per_panel = _PILOT if chips is None else math.ceil(whole("chips", chips, 1, _MOST_CHIPS) / PANELS)
+    sampler.add(per_panel)
+    found = sampler.estimate(level)
+    if chips is None:
+        wanted = 0.001 if half_width is None else float(half_width)
+        if not 0 < wanted < 1:
+            raise UserError(f"half_width = {half_width!r} must be a fraction between 0 and 1, such as 0.001")
+        while (found.high - found.low) / 2 > wanted and sampler.chips < _MOST_CHIPS:
+            growth = ((found.high - found.low) / (2 * wanted)) ** 2
+            more = math.ceil(sampler.chips / PANELS * (min(growth, 16.0) - 1) * 1.1)
+            sampler.add(max(more, 1))
+            found = sampler.estimate(level)
+    seconds = time.perf_counter() - start
+    own = _row("mean", found, "thinned inputs and surrogate", level) | {
+        "chips": sampler.chips,
+        "evaluations": sampler.chips * each,
+        "seconds": seconds,
+        "inputs_per_chip": each,
+        "realised": sampler.realised,
+    }
+    plain = controlled_mean(scores, np.zeros(len(scores)), level=level)
+    beside = _row("mean", plain, "plain, t over chips", level)
+    return Economy(_against(own, found, beside, float(scores.var(ddof=1)), total, len(scores)))
+
+
+def estimate_tail(
+    network: Network,
+    inputs: Dataset | tuple[Any, Any],
+    chip: Chip,
+    target: float,
+    *,
+    time_s: float = 0.0,
+    chips: int = 20_000,
+    share: float = 0.05,
+    seed: int = 0,
+    level: float = 0.95,
+    calibration: Calibration | Callable[[], Dataset] | None = None,
+    threads: int | None = None,
+    surrogate: Surrogate | None = None,
+) -> Economy:
+    """Probability of chips below a target accuracy, evaluating only those that might fail.
+
+    All chips are realised, and their weights tell how likely each is to fail; a sample, with probabilities
+    that grow with the doubt, is evaluated on all inputs and corrects what the weights tell (a difference
+    estimator; C.-E. Sarndal, B. Swensson and J. Wretman, Model Assisted Survey Sampling, 1992).
+
+    Parameters
+    ----------
+    target : float
+        Accuracy that a chip must reach.
+    chips : int
+        Chips that are realised.
+    share : float
+        Expected share of them that is evaluated.
+    network, inputs, chip, time_s, seed, level, calibration, threads, surrogate
+        As in :func:`estimate_mean`.
+    """
+    analytic, surrogate = _prepared(network, inputs, chip, time_s, calibration, threads, surrogate)
+    if not 0 < share <= 1:
+        raise UserError(f"share = {share!r} must be above 0 and at most 1")
+    whole("chips", chips, 100, _MOST_CHIPS)
+    scores = analytic.check().scores
+    start = time.perf_counter()
+    simulation = _certifying(analytic, seed)
+    total = len(analytic.labels)
+    needed = math.ceil(target * total - 1e-9)
+    told = surrogate.accuracies(surrogate.coordinates(0, chips, seed=seed, role="certify"))
+    # How accuracy follows the surrogate is seen on chips of another role.
+    seen = surrogate.accuracies(surrogate.coordinates(0, len(scores), seed=0, role="search"))
+    slope, offset = np.polyfit(seen, scores, 1)
+    rest = float(np.std(scores - slope * seen - offset, ddof=2))
+    # Half a wrong input below the least count that passes.
+    likely = ndtr(((needed - 0.5) / total - (slope * told + offset)) / max(rest, 1e-9))
+    doubt = np.sqrt(likely * (1 - likely))
+    doubt = np.maximum(doubt, _LEAST * doubt.max())
+    probabilities = inclusion_probabilities(doubt, max(round(share * chips), 1))
+    chosen = systematic_sample(probabilities, np.random.default_rng([seed, 7]))
+    right = simulation.correct(chosen)
+    failed = right < needed
+    corrected = np.zeros(chips)
+    corrected[chosen] = (failed - likely[chosen]) / probabilities[chosen]
+    values = likely + corrected
+    value, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(chips)
+    half = float(stats.norm.ppf(0.5 + level / 2)) * error
+    found = Controlled(value, error, max(value - half, 0.0), min(value + half, 1.0), 1.0, chips - 1)
+    own = _row("tail", found, "two-phase sample by surrogate", level) | {
+        "chips": len(chosen),
+        "evaluations": len(chosen) * total,
+        "seconds": time.perf_counter() - start,
+        "inputs_per_chip": total,
+        "realised": chips,
+        "target": needed / total,
+    }
+    failures = int((np.rint(scores * total) < needed).sum())
+    low, high = clopper_pearson(failures, len(scores), level)
+    plain = Controlled(failures / len(scores), 0.0, low, high, 0.0, 0)
+    beside = _row("tail", plain, "plain, Clopper-Pearson", level)
+    return Economy(_against(own, found, beside, value * (1 - value), total, len(scores)))
+
+
+class _Panels:
+    """Samples of inputs, each seen by chips of its own, and what they show."""
+
+    def __init__(
+        self, analytic: AnalyticNetwork, surrogate: Surrogate, simulation: Simulation, each: int, seed: int
+    ) -> None:
+        self.analytic, self.surrogate, self.simulation, self.seed = analytic, surrogate, simulation, seed
+        right = analytic.right
+        doubt = np.maximum(np.sqrt(right * (1 - right)), _FLOOR)
+        self.probabilities = inclusion_probabilities(doubt, each)
+        self.panels = [
+            systematic_sample(self.probabilities, np.random.default_rng([seed, panel]))
+            for panel in range(PANELS)
+        ]
+        self.simulations = [simulation.subset(panel) for panel in self.panels]
+        # Where each input stands among the uncertain ones, or -1.
+        self.place = np.full(len(right), -1)
+        self.place[surrogate.inputs] = np.arange(len(surrogate.inputs))
+        self.residuals: list[list[np.ndarray]] = [[] for _ in range(PANELS)]
+        self.controls: list[list[np.ndarray]] = [[] for _ in range(PANELS)]
+        self.beside: list[np.ndarray] = []
+        self.chips = 0
+
+    @property
+    def realised(self) -> int:
+        """Chips that were realised and not evaluated."""
+        return sum(len(part) for part in self.beside)
+
+    def add(self, per_panel: int) -> None:
+        """Evaluate so many further chips on each panel."""
+        first, count = self.chips, per_panel * PANELS
+        coordinates = self.surrogate.coordinates(first, count, seed=self.seed, role="certify")
+        told = self.surrogate.accuracies(coordinates)
+        if not self.surrogate.is_normal:
+            # Chips far from those that are evaluated tell the surrogate's mean.
+            more, at = _REALISED * count, _MOST_CHIPS + self.realised
+            beside = self.surrogate.coordinates(at, more, seed=self.seed, role="certify")
+            self.beside.append(self.surrogate.accuracies(beside))
+        for k, panel in enumerate(self.panels):
+            own = slice(k * per_panel, (k + 1) * per_panel)
+            bits = self.simulations[k].block(0, first + own.start, per_panel).bits.reshape(per_panel, -1)
+            right = np.unpackbits(bits, axis=1, count=len(panel)).astype(np.float64)
+            expected = np.tile(self.analytic.right[panel], (per_panel, 1))
+            doubtful = self.place[panel] >= 0
+            places = self.place[panel[doubtful]]
+            expected[:, doubtful] = 1 - self.surrogate.losses(coordinates[own], places)
+            weight = 1 / (self.probabilities[panel] * len(self.place))
+            self.residuals[k].append((right - expected) @ weight)
+            self.controls[k].append(told[own])
+        self.chips += count
+
+    def estimate(self, level: float) -> Controlled:
+        """The mean accuracy so far, over panels."""
+        residuals = np.array([np.concatenate(own).mean() for own in self.residuals])
+        controls = np.array([np.concatenate(own).mean() for own in self.controls])
+        centre, error = self.surrogate.mean, 0.0
+        if self.beside:
+            beside = np.concatenate(self.beside)
+            centre, error = float(beside.mean()), float(beside.std(ddof=1)) / math.sqrt(len(beside))
+        # A panel's chips are off by its residual, and the surrogate by what is known of its mean.
+        found = controlled_mean(residuals + controls, controls - centre, known_error=error, level=level)
+        return found
+
+
+def _prepared(
+    network: Network,
+    inputs: Dataset | tuple[Any, Any],
+    chip: Chip,
+    time_s: float,
+    calibration: Calibration | Callable[[], Dataset] | None,
+    threads: int | None,
+    surrogate: Surrogate | None,
+) -> tuple[AnalyticNetwork, Surrogate]:
+    """The analytic network and its surrogate, checked."""
+    if surrogate is None:
+        analytic = AnalyticNetwork(
+            network, inputs, chip, time_s=time_s, calibration=calibration, threads=threads
+        )
+        surrogate = Surrogate(analytic)
+    analytic = surrogate.analytic
+    for name, own in analytic.layers.items():
+        telegraph, places = own.crossbar.settings.telegraph, own.crossbar.places
+        assert telegraph is not None
+        shares = {telegraph.frozen_share(n * places) for n in (1, len(analytic.labels))}
+        if telegraph.is_on and shares not in ({0.0}, {1.0}):
+            raise UserError(
+                f"layer {name!r} has telegraph noise that is partly frozen, so that what a chip is depends on "
+                f"how many inputs it is evaluated on; simulate all of them"
+            )
+    return analytic, surrogate
+
+
+def _certifying(analytic: AnalyticNetwork, seed: int) -> Simulation:
+    """The simulation of fresh chips on the same inputs."""
+    known = analytic.simulation
+    fresh = Simulation(
+        known.network,
+        known.dataset,
+        known.chip,
+        time_s=analytic.time_s,
+        seed=seed,
+        role="certify",
+        threads=analytic.threads,
+        calibration=known.calibration,
+    )
+    return fresh
+
+
+def _row(estimand: str, found: Controlled, method: str, level: float) -> dict[str, Any]:
+    return {
+        "estimand": estimand,
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "level": level,
+        "method": method,
+        "varies": "chips, these inputs",
+        "error": found.error,
+    }
+
+
+def _against(
+    own: dict[str, Any], found: Controlled, plain: dict[str, Any], variance: float, total: int, seen: int
+) -> pd.DataFrame:
+    """Both rows, with what plain Monte Carlo would have evaluated for an interval as wide."""
+    plain = plain | {"chips": seen, "evaluations": seen * total, "inputs_per_chip": total}
+    gain = variance / found.error**2 * total / own["evaluations"] if found.error > 0 else math.inf
+    # Both variances are estimates.
+    ratio = stats.f(seen - 1, max(found.df, 1)).ppf([0.975, 0.025])
+    own = own | {"gain": gain, "gain_low": gain / ratio[0], "gain_high": gain / ratio[1]}
+    return pd.DataFrame([own, plain])
