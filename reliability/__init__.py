@@ -42,9 +42,12 @@ if (_HERE / "Fitters.py").exists():
 sys.meta_path.insert(0, _BesideFinder())
 
 from reliability import devices  # noqa: E402
+from reliability.analysis import Analysis, Answer, Setting  # noqa: E402
+from reliability.analytic import AnalyticNetwork, predict  # noqa: E402
 from reliability.chip import Chip, LayerChip, Mapping, Slices  # noqa: E402
 from reliability.datasets import Dataset, load_dataset  # noqa: E402
 from reliability.design import Study, load_study  # noqa: E402
+from reliability.economy import estimate_mean, estimate_tail  # noqa: E402
 from reliability.errors import RunError, UserError  # noqa: E402
 from reliability.faults import Faults, stuck_cells  # noqa: E402
 from reliability.figure import Costs, Curve, Points  # noqa: E402
@@ -55,6 +58,7 @@ from reliability.network import Network, load_network  # noqa: E402
 from reliability.onnx_reader import from_torch  # noqa: E402
 from reliability.output_errors import OutputErrors, output_errors  # noqa: E402
 from reliability.realisation import chip_weights  # noqa: E402
+from reliability.sensitivity import measure_sensitivity  # noqa: E402
 from reliability.settings import load_chip  # noqa: E402
 from reliability.statistics import fit_error_distribution, summarize  # noqa: E402
 from reliability.telegraph import Telegraph, fluctuating_cell  # noqa: E402
@@ -74,6 +78,9 @@ __all__ = [
     "MONTH",
     "WEEK",
     "YEAR",
+    "Analysis",
+    "AnalyticNetwork",
+    "Answer",
     "Chip",
     "Costs",
     "Curve",
@@ -85,6 +92,7 @@ __all__ = [
     "OutputErrors",
     "Points",
     "RunError",
+    "Setting",
     "Slices",
     "Study",
     "Telegraph",
@@ -95,6 +103,8 @@ __all__ = [
     "chip_weights",
     "devices",
     "draw_latents",
+    "estimate_mean",
+    "estimate_tail",
     "fit_device",
     "fit_error_distribution",
     "fluctuating_cell",
@@ -103,7 +113,9 @@ __all__ = [
     "load_dataset",
     "load_network",
     "load_study",
+    "measure_sensitivity",
     "output_errors",
+    "predict",
     "simulate",
     "stuck_cells",
     "summarize",

@@ -16,7 +16,7 @@ import pandas as pd
 
 from reliability.chip import Chip
 from reliability.datasets import Dataset
-from reliability.latents import Role
+from reliability.latents import Role, Seeds
 from reliability.metrics import Metric
 from reliability.montecarlo import Progress
 from reliability.network import Network
@@ -72,8 +72,9 @@ class Setting:
         vary: Mapping[str, Sequence[Any]] | None = None,
         metric: str | Metric | Callable | None = None,
         role: Role = "certify",
+        seeds: Seeds | None = None,
     ) -> Simulation:
-        """A sweep of this setting, with another chip, other inputs or another metric where they are given."""
+        """A sweep of this setting, with another chip, inputs, metric or seeds where they are given."""
         return Simulation(
             self.network,
             dataset or self.dataset,
@@ -84,6 +85,7 @@ class Setting:
             role=role,
             metric=metric or self.metric,
             threads=self.threads,
+            seeds=seeds,
             arithmetic=self.arithmetic,
             calibration=self.calibration,
         )

@@ -301,8 +301,8 @@ def _prepared(
         shares = {telegraph.frozen_share(n * places) for n in (1, len(analytic.labels))}
         if telegraph.is_on and shares not in ({0.0}, {1.0}):
             raise UserError(
-                f"layer {name!r} has telegraph noise that is partly frozen, so that what a chip is depends on "
-                f"how many inputs it is evaluated on; simulate all of them"
+                f"layer {name!r} has telegraph noise that is partly frozen, so that what a chip is depends "
+                f"on how many inputs it is evaluated on; simulate all of them"
             )
     return analytic, surrogate
 

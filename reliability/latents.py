@@ -26,6 +26,10 @@ from reliability.settings import whole
 
 Role = Literal["search", "certify"]
 Supplied = Mapping[tuple[str, str], np.ndarray]
+Seeds = Mapping[tuple[str, str], int]
+"""Seeds by (layer, quantity) of draws that another seed than the study's gives; ``"*"`` stands for every one.
+
+Layer ``""`` has the draws that all layers of a chip share."""
 
 
 def key(
@@ -57,6 +61,14 @@ def key(
     name = json.dumps([seed, quantity, layer, role, None if time_s is None else float(time_s), *read])
     digest = hashlib.blake2b(name.encode(), digest_size=8, person=b"reliability/1").digest()
     return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")
+
+
+def seed_of(layer: str, quantity: str, seed: int, seeds: Seeds) -> int:
+    """The seed of a quantity's draws in a layer: its own where one is named, else the study's."""
+    for at in ((layer, quantity), (layer, "*"), ("*", quantity), ("*", "*")):
+        if at in seeds:
+            return seeds[at]
+    return seed
 
 
 def draw_latents(

@@ -19,7 +19,7 @@ from reliability.kernels.latent import BLOCK, NORMAL, UNIFORM
 from reliability.kernels.law import law_address
 from reliability.kernels.simd import VECTOR, VECTORS
 from reliability.kernels.wires import work_size
-from reliability.latents import Role, key
+from reliability.latents import Role, Seeds, key, seed_of
 from reliability.lowering import Graph, Held
 from reliability.packing import append, padded
 from reliability.sharing import Span
@@ -55,8 +55,10 @@ class LayerRecords:
         seed: int,
         role: Role,
         supplied: dict[tuple[str, str], np.ndarray],
+        seeds: Seeds,
     ) -> None:
         self.chip, self.times, self.reference, self.seed, self.role = chip, times, reference, seed, role
+        self.seeds = seeds
         self.inputs, self.given = inputs, supplied
         self.used: set[tuple[str, str]] = set()
         self.layers: list[dict[str, Any]] = []
@@ -190,7 +192,7 @@ class LayerRecords:
         effects, draws = record_of(layer, self.inputs), draws_of(layer)
         for field, (quantity, kind) in draws.items():
             effects[field] = len(self.latents)
-            words = key(self.seed, quantity, "" if quantity in OF_CHIP else layer.name, self.role)
+            words = self._key(quantity, "" if quantity in OF_CHIP else layer.name)
             self.latents.append((kind, *words, -1, 0))
         copies, size = layer.copies, record["blocks"] * BLOCK
         if "cell_latent" in draws:
@@ -205,7 +207,7 @@ class LayerRecords:
         if "trap" in draws:
             effects["held_at"] = len(self.latents)
             for t in self.times:
-                words = key(self.seed, "telegraph_frozen", layer.name, self.role, t)
+                words = self._key("telegraph_frozen", layer.name, t)
                 self.latents.append((UNIFORM, *words, -1, 0))
         self.effects.append(effects)
         self._add_wires(layer, record)
@@ -240,16 +242,23 @@ class LayerRecords:
         record["readings_at"] = len(self.latents)
         for t in self.times:
             for read in reads:
-                words = key(self.seed, "readings", layer.name, self.role, t, read)
+                words = self._key("readings", layer.name, t, read)
                 self.latents.append((NORMAL, *words, -1, 0))
         record["readout_at"] = len(self.latents)
         for t in self.times:
-            words = key(self.seed, "readout", layer.name, self.role, t)
+            words = self._key("readout", layer.name, t)
             self.latents.append((NORMAL, *words, -1, 0))
+
+    def _key(
+        self, quantity: str, layer: str, time_s: float | None = None, read: tuple[int, ...] = ()
+    ) -> tuple[int, int]:
+        """The key of a quantity's draws in a layer."""
+        seed = seed_of(layer, quantity, self.seed, self.seeds)
+        return key(seed, quantity, layer, self.role, time_s, read)
 
     def _add_latent(self, layer: Crossbar, name: str, kind: str, blocks: int, time: int | None) -> None:
         kind_number = NORMAL if kind == NORMAL_KIND else UNIFORM
-        words = key(self.seed, name, layer.name, self.role, None if time is None else self.times[time])
+        words = self._key(name, layer.name, None if time is None else self.times[time])
         given = self.given.get((layer.name, name))
         # The reference read keeps the counter's draws: what is supplied belongs to the times asked for.
         if given is None or (time is not None and self.reference and time == 0):

@@ -1,4 +1,4 @@
-"""Mean and variance of every weight that a chip's devices hold, in closed form or by quadrature of their laws.
+"""Mean and variance of every weight that a chip's devices hold, by quadrature of their laws.
 
 A law is integrated over its latents with the very kernels that simulate it, on a grid of targets, so that
 clamping, drift and whatever a user's own law does are in its moments. Weights of one chip are independent

@@ -23,7 +23,7 @@ from reliability.kernels.pointer import address_of
 from reliability.kernels.product import MULTIPLY, multiply
 from reliability.kernels.simd import VECTOR, VECTORS
 from reliability.kernels.wires import WIRES
-from reliability.latents import Role, Supplied
+from reliability.latents import Role, Seeds, Supplied
 from reliability.layer_records import LayerRecords, as_records, held_by, no_latent
 from reliability.layers import Linear
 from reliability.lowering import Graph, image_shape
@@ -96,6 +96,7 @@ def compile_plan(
     seed: int = 0,
     role: Role = "certify",
     supplied: Supplied | None = None,
+    seeds: Seeds | None = None,
     ranges: Mapping[str, Ranges] | None = None,
     share: bool = False,
     levels: Sequence[float] | None = None,
@@ -119,6 +120,8 @@ def compile_plan(
         Latents to use instead of the counter's: shape (chips, copies, lines, rows) for those drawn
         once per chip, (chips, times, copies, lines, rows) for those of each time; see
         :func:`reliability.draw_latents`.
+    seeds : mapping of (layer, quantity) to int, optional
+        Draws that come from another seed; see :data:`reliability.latents.Seeds`.
     ranges : mapping of str to Ranges, optional
         Converter ranges (:func:`reliability.calibration.find_ranges`) of every layer with converters.
     share : bool
@@ -141,7 +144,7 @@ def compile_plan(
     held = {name: held_by(c, ranges.get(name)) for name, c in crossbars.items()}
     graph = Graph(network, held, len(variants), apart)
     images = pack_images(x.reshape(len(x), *image_shape(network.input_shape)), graph.input_padding)
-    records = LayerRecords(chip, len(x), all_times, reference, seed, role, dict(supplied or {}))
+    records = LayerRecords(chip, len(x), all_times, reference, seed, role, dict(supplied or {}), seeds or {})
     dense = {node.name for node in network.weighted if isinstance(node.layer, Linear)}
     for crossbar in crossbars.values():
         records.add_layer(crossbar, graph, ranges.get(crossbar.name))

@@ -26,7 +26,7 @@ from reliability.effects import effect_names, resolved
 from reliability.errors import RunError, UserError
 from reliability.kernels.engine import run_chips, run_worker
 from reliability.kernels.intrinsics import HAS_DOT
-from reliability.latents import Role, Supplied
+from reliability.latents import Role, Seeds, Supplied
 from reliability.layers import arrays_of
 from reliability.metrics import Metric, as_metric
 from reliability.network import Network
@@ -85,6 +85,9 @@ class Simulation:
         See :func:`simulate`.
     seed, role, metric, threads, latents, arithmetic, calibration
         See :func:`simulate`; ``calibration`` may also be a function that loads the inputs once needed.
+    seeds : mapping of (layer, quantity) to int, optional
+        Draws that come from another seed (:data:`reliability.latents.Seeds`): chips that share all other
+        draws with those of ``seed``.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class Simulation:
         metric: str | Metric | Callable = "top-1",
         threads: int | None = None,
         latents: Supplied | None = None,
+        seeds: Seeds | None = None,
         arithmetic: Arithmetic = "auto",
         calibration: Calibration | Callable[[], Dataset] | None = None,
     ) -> None:
@@ -135,12 +139,28 @@ class Simulation:
                     f"latents[{key!r}] must be an array of finite numbers under a pair (layer, latent), one "
                     f"entry a chip; draw_latents gives such arrays"
                 )
-        self._options: dict[str, Any] = {"seed": self.seed, "role": role, "supplied": latents}
+        known = ("", "*", *(node.name for node in network.weighted))
+        for at, own in (seeds or {}).items():
+            if at[0] not in known:
+                raise UserError(
+                    f"seeds[{at!r}] names no layer with weights: these are {', '.join(known[2:])}"
+                )
+            whole(f"seeds[{at!r}]", own, 0, 2**63 - 1)
+        self._options: dict[str, Any] = {
+            "seed": self.seed,
+            "role": role,
+            "supplied": latents,
+            "seeds": seeds,
+        }
         self._plans: dict[int, Compiled] = {}
         self._ranges: list[tuple[Chip, dict[str, Ranges]]] = []
         self._workspaces: dict[int, Any] = {}
         self._workspaces_in_use = threading.Lock()
-        self.reference = self._outcomes_of(self._digital_logits())
+
+    @cached_property
+    def reference(self) -> np.ndarray:
+        """The metric of the digital network, one value an input."""
+        return self._outcomes_of(self._digital_logits())
 
     @property
     def block_chips(self) -> int:

@@ -120,7 +120,7 @@ class Surrogate:
         return self.base - np.concatenate(lost) / total
 
     def _closest(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Mean and spread of each uncertain input's margin over its closest rival, and which logits make it."""
+        """Mean and spread of uncertain inputs' margins over the closest rival, and which logits make them."""
         mean, covariance = (part[self.inputs] for part in self.analytic.logits)
         labels, rows = self.analytic.labels[self.inputs], np.arange(len(self.inputs))
         ahead = mean[rows, labels][:, None] - mean
@@ -136,7 +136,7 @@ class Surrogate:
         return ahead[rows, rival], spread[rows, rival], upstream
 
     def _directions(self, count: int) -> dict[str, np.ndarray]:
-        """Directions of unit variance that carry most of the margins, each weighed by how much is at stake."""
+        """Directions of unit variance that carry most of the margins, weighed by how much is at stake."""
         stake = np.exp(-0.5 * (self.margin / self.spread) ** 2) / self.spread
         seen = np.sort(np.argsort(-stake, kind="stable")[:_SEEN])
         slopes = self._slopes(seen)
@@ -148,8 +148,8 @@ class Surrogate:
         found = {}
         for name, own in self._varying.items():
             shape = (len(kept), *_variance(own).shape)
-            found[name] = (mix @ slopes[name]).reshape(shape)
-            self._centre += found[name].reshape(len(kept), -1) @ _weight(own).ravel()
+            found[name] = (mix.astype(np.float32) @ slopes[name]).reshape(shape)
+            self._centre += found[name].reshape(len(kept), -1).astype(np.float64) @ _weight(own).ravel()
         return found
 
     def _slopes(self, seen: np.ndarray) -> dict[str, np.ndarray]:

@@ -239,14 +239,21 @@ def convolved(weight: np.ndarray, x: np.ndarray, window: Window, columns: int) -
     )
     pixel = channels * VECTOR
     row_step = width * pixel
-    offsets = [
-        ky * dilation[0] * row_step + kx * dilation[1] * pixel
-        for ky in range(kernel[0])
-        for kx in range(kernel[1])
-    ]
+    if window.groups == 1 and dilation[1] == 1:
+        # The pixels of one row of a window follow each other; those of whole rows of the image do, too.
+        offsets, run = [ky * dilation[0] * row_step for ky in range(kernel[0])], kernel[1] * channels
+        if kernel == (height, width):
+            offsets, run = [0], height * width * channels
+    else:
+        run = window.channels
+        offsets = [
+            ky * dilation[0] * row_step + kx * dilation[1] * pixel
+            for ky in range(kernel[0])
+            for kx in range(kernel[1])
+        ]
     record = np.zeros(1, layout.LAYER)
     record["groups"], record["group_channels"], record["lines"] = window.groups, window.channels, columns
-    record["rows"] = len(offsets) * window.channels
+    record["rows"] = len(offsets) * run
     tile = np.zeros(1, layout.TILE)
     tile["segments"] = len(offsets)
     y = np.empty((blocks, rows, places, columns, VECTOR), _F)
@@ -254,7 +261,7 @@ def convolved(weight: np.ndarray, x: np.ndarray, window: Window, columns: int) -
         record,
         tile,
         np.array(offsets, np.int64),
-        np.full(len(offsets), window.channels, np.int64),
+        np.full(len(offsets), run, np.int64),
         weight,
         np.ascontiguousarray(x).reshape(-1),
         0,

@@ -36,6 +36,7 @@ from reliability.statistics.order import (
     quantile_rank,
 )
 from reliability.statistics.outcomes import Outcomes
+from reliability.statistics.ranking import ranking
 from reliability.statistics.sequential import (
     chips_needed,
     confidence_sequence,
@@ -44,6 +45,9 @@ from reliability.statistics.sequential import (
     proportion_sequence,
     sequence_width,
 )
+from reliability.statistics.shapley import shapley_effects, shapley_values
+from reliability.statistics.shares import Shares, fieller_interval, shares_of
+from reliability.statistics.sobol import first_order, total
 from reliability.statistics.spread import spread_interval
 from reliability.statistics.summary import failure_table, summarize
 from reliability.statistics.tail import Tail, fit_tail
@@ -61,6 +65,7 @@ __all__ = [
     "Interval",
     "Outcomes",
     "QuantileInterval",
+    "Shares",
     "Tail",
     "chips_interval",
     "chips_needed",
@@ -71,7 +76,9 @@ __all__ = [
     "failure_distribution",
     "failure_quantile",
     "failure_table",
+    "fieller_interval",
     "first_failure",
+    "first_order",
     "fit_error_distribution",
     "fit_tail",
     "input_floor",
@@ -85,14 +92,19 @@ __all__ = [
     "quantile_indices",
     "quantile_interval",
     "quantile_rank",
+    "ranking",
     "required_correct",
     "sequence_width",
+    "shapley_effects",
+    "shapley_values",
+    "shares_of",
     "spread_interval",
     "summarize",
     "sums_of_difference",
     "sums_of_drop",
     "sums_of_outcomes",
     "sums_of_values",
+    "total",
     "unanimous_interval",
     "wilson",
 ]

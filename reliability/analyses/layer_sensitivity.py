@@ -1,0 +1,94 @@
+"""Which layer, or which effect, is to blame for what chips lose and for how they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pandas as pd
+
+from reliability.analysis import Analysis, Answer, Setting
+from reliability.sensitivity import (
+    DROP,
+    MEASURES,
+    MOST,
+    check_measures,
+    measure_sensitivity,
+    question_of,
+    runs_of,
+)
+
+
+@dataclass(frozen=True)
+class LayerSensitivity(Analysis):
+    """Every measure of blame for every layer, or effect, on the same chips.
+
+    Parameters
+    ----------
+    of : {"layers", "effects"}
+    measures : tuple of str
+        Names of :data:`reliability.sensitivity.MEASURES`; empty for all of them.
+    groups : mapping of str to str
+        Names of groups, with patterns of what they hold; what none names is a group of its own.
+    permutations : int, optional
+        Random orders for the Shapley values, in place of all sets.
+    most : int
+        Chips times inputs that may be evaluated.
+    """
+
+    of: Literal["layers", "effects"] = "layers"
+    measures: tuple[str, ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
+    permutations: int | None = None
+    most: int = MOST
+
+    def plan(self, setting: Setting) -> str:
+        """What is run, and its cost."""
+        chosen = check_measures(self.measures or None)
+        question = question_of(setting, self.of, groups=self.groups, permutations=self.permutations)
+        runs = runs_of(question, chosen)
+        chips = sum(run.chips for run in runs)
+        return (
+            f"{', '.join(chosen)} of {self.of} {', '.join(question.groups)}: {len(runs)} runs, "
+            f"{chips:,} chips x {len(setting.dataset)} inputs = {chips * len(setting.dataset):,} evaluations "
+            f"of at most {self.most:,}"
+        )
+
+    def answer(self, setting: Setting) -> Answer:
+        """Every measure of every group, with its rank."""
+        found = measure_sensitivity(
+            setting,
+            self.of,
+            measures=self.measures or None,
+            groups=self.groups,
+            permutations=self.permutations,
+            most=self.most,
+        )
+
+        def draw() -> Any:
+            from reliability.plots.layer_sensitivity import sensitivity_dots
+
+            return sensitivity_dots(found)
+
+        return Answer({"sensitivity": found}, sensitivity_text(found), draw)
+
+
+def sensitivity_text(found: pd.DataFrame) -> str:
+    """The measures as text: value, interval and rank of every group, one block a measure."""
+    lines = []
+    width = max(12, *(len(group) for group in found["group"]))
+    for measure, rows in found.groupby("measure", sort=False):
+        about, unit = MEASURES[str(measure)].about, str(rows["unit"].iloc[0])
+        scale, digits, what = (100, 2, "points") if unit == DROP else (1, 3, unit)
+        lines.append(f"{measure} ({about}; {what})")
+        for row in rows.to_dict("records"):
+            value, low, high = (f"{scale * row[name]:.{digits}f}" for name in ("value", "low", "high"))
+            text = f"  {row['group']:{width}} {value:>7}  [{low}, {high}]"
+            if not pd.isna(row["rank"]):
+                open_rank = f"rank {row['rank_low']} to {row['rank_high']}"
+                text = f"{text:{width + 30}} " + (f"rank {row['rank']}" if row["resolved"] else open_rank)
+            lines.append(text)
+    lines.append("")
+    lines.append(f"{found['level'].iloc[0]:.0%} intervals; ranks of one measure hold together at that level.")
+    return "\n".join(lines)
