@@ -279,7 +279,8 @@ def convolved(weight: np.ndarray, x: np.ndarray, window: Window, columns: int) -
 
 def _activate(activation: Activation, x: Cloud, name: str) -> tuple[Cloud, np.ndarray]:
     out = activation.forward(x.mean, x.variance)
-    mean, variance, gain = (a.astype(_F, copy=False) for a in (out.mean, out.variance, out.gain))
+    mean, variance = (_without_dust(a, 1e-18) for a in (out.mean, out.variance))
+    gain = _without_dust(out.gain, 1e-9)
     if x.deviations is None:
         return Cloud(mean, np.zeros_like(mean)), gain
     rest = np.sqrt(np.maximum(variance - gain * gain * x.variance, 0))
@@ -423,6 +424,11 @@ def _larger(x: Cloud, y: Cloud, name: str) -> tuple[Cloud, np.ndarray]:
     rest = np.sqrt(np.maximum(variance - passed, 0))
     deviations += rest * _signs(name, len(deviations), mean.shape)
     return Cloud(mean, variance, deviations), first
+
+
+def _without_dust(x: np.ndarray, smallest: float) -> np.ndarray:
+    """As float32, without numbers that mean nothing and whose products are so small that CPUs are slow."""
+    return np.where(np.abs(x) < smallest, _F(0), x).astype(_F, copy=False)
 
 
 def _flat(matrix: np.ndarray) -> np.ndarray:

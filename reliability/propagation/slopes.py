@@ -26,7 +26,7 @@ from reliability.layers import (
     Subsample,
 )
 from reliability.lowering import Window, image_shape
-from reliability.network import INPUT, Node
+from reliability.network import Node
 from reliability.propagation.activations import activation_of
 from reliability.propagation.ensemble import Ensemble, convolved, views
 
@@ -69,6 +69,7 @@ def _block(
     start = np.zeros((combinations, 1, 1, classes, VECTOR), _F)
     start[..., :count] = upstream.transpose(1, 2, 0)[:, None, None]
     nodes = ensemble.network.nodes
+    varying = _behind_weights(ensemble)
     bars: dict[str, np.ndarray] = {nodes[-1].name: start}
     for node in reversed(nodes):
         bar = bars.pop(node.name, None)
@@ -78,7 +79,7 @@ def _block(
             mean, gain = tape[node.name]
             window = ensemble.steps[node.name].window
             yield node.name, *_by_weights(mean, bar, window, count)
-            if node.inputs[0] == INPUT:
+            if node.inputs[0] not in varying:
                 continue
             found = [_through_weights(ensemble.steps[node.name].own.weight, bar, window, mean.shape)]
             if gain is not None:
@@ -86,8 +87,17 @@ def _block(
         else:
             found = _through(node, tape[node.name], bar)
         for name, part in zip(node.inputs, found, strict=True):
-            if name != INPUT:
+            if name in varying:
                 bars[name] = bars[name] + part if name in bars else part
+
+
+def _behind_weights(ensemble: Ensemble) -> set[str]:
+    """Nodes whose values depend on any layer's weights."""
+    found: set[str] = set()
+    for node in ensemble.network.nodes:
+        if node.name in ensemble.steps or found & set(node.inputs):
+            found.add(node.name)
+    return found
 
 
 def _by_weights(
