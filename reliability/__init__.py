@@ -45,6 +45,7 @@ from reliability import devices  # noqa: E402
 from reliability.analysis import Analysis, Answer, Setting  # noqa: E402
 from reliability.analytic import AnalyticNetwork, predict  # noqa: E402
 from reliability.chip import Chip, LayerChip, Mapping, Slices  # noqa: E402
+from reliability.curvature import load_second_derivatives, save_second_derivatives, second_derivatives  # noqa: E402
 from reliability.datasets import Dataset, load_dataset  # noqa: E402
 from reliability.design import Study, load_study  # noqa: E402
 from reliability.economy import estimate_mean, estimate_tail  # noqa: E402
@@ -66,6 +67,14 @@ from reliability.tile import ADC, DAC, Tile  # noqa: E402
 from reliability.units import DAY, HOUR, MINUTE, MONTH, WEEK, YEAR  # noqa: E402
 from reliability.variation import Variation  # noqa: E402
 from reliability.wires import Wires  # noqa: E402
+from reliability.worst_case import (  # noqa: E402
+    Surface,
+    attack_curve,
+    carlini_wagner,
+    projected_gradient,
+    uniform_noise,
+    weight_deviations,
+)
 
 __version__ = "0.1.0"
 
@@ -95,11 +104,14 @@ __all__ = [
     "Setting",
     "Slices",
     "Study",
+    "Surface",
     "Telegraph",
     "Tile",
     "UserError",
     "Variation",
     "Wires",
+    "attack_curve",
+    "carlini_wagner",
     "chip_weights",
     "devices",
     "draw_latents",
@@ -112,11 +124,17 @@ __all__ = [
     "load_chip",
     "load_dataset",
     "load_network",
+    "load_second_derivatives",
     "load_study",
     "measure_sensitivity",
     "output_errors",
     "predict",
+    "projected_gradient",
+    "save_second_derivatives",
+    "second_derivatives",
     "simulate",
     "stuck_cells",
     "summarize",
+    "uniform_noise",
+    "weight_deviations",
 ]

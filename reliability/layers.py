@@ -109,7 +109,7 @@ class Conv2d(_Layer):
         n, channels, height, width = views.shape[:4]
         outputs, per_group = self.weight.shape[:2]
         each = outputs // self.groups
-        y = np.empty((n, height, width, outputs), np.float32)
+        y = np.empty((n, height, width, outputs), np.result_type(x, self.weight))
         for g in range(self.groups):
             part = views[:, g * per_group : (g + 1) * per_group] if channels > per_group else views
             rows = part.transpose(0, 2, 3, 1, 4, 5).reshape(n * height * width, -1)
@@ -168,7 +168,8 @@ class BatchNorm(_Layer):
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Outputs, shape of ``x``."""
         shape = (-1,) + (1,) * (x.ndim - 2)
-        factor, offset = (a.astype(np.float32).reshape(shape) for a in (self.factor, self.offset))
+        kind = np.result_type(x, self.scale)
+        factor, offset = (a.astype(kind).reshape(shape) for a in (self.factor, self.offset))
         return x * factor + offset
 
 
