@@ -22,11 +22,15 @@ import numpy as np
 import pandas as pd
 
 from reliability.analysis import Setting
+from reliability.analytic import AnalyticNetwork
 from reliability.chip import Chip, LayerChip
-from reliability.crossbar import Crossbar, chip_network, crossbars_of
+from reliability.crossbar import Crossbar, chip_network, crossbars_of, rolled
+from reliability.curvature import second_derivatives
 from reliability.effects import effect_names, resolved
 from reliability.errors import UserError
 from reliability.latents import Role, key
+from reliability.layers import Conv2d, Linear
+from reliability.moments import check_independent
 from reliability.settings import whole
 from reliability.statistics.crossed import chips_interval
 from reliability.statistics.interval import DIFFERENCE, REAL, check_level
@@ -47,6 +51,7 @@ Of = Literal["layers", "effects"]
 
 DROP = "drop of accuracy"
 SHARE = "share of variance"
+LOSS = "cross-entropy"
 """Units of the measures; the variance is that between chips."""
 
 ALL = "all"
@@ -239,6 +244,10 @@ def _no_runs(question: Question) -> Iterable[Run]:
     return ()
 
 
+def _never(question: Question) -> str | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Measure:
     """One way to say how much a group is to blame.
@@ -253,12 +262,15 @@ class Measure:
         Takes the question and what the runs found.
     runs : callable
         The runs that it needs.
+    refuses : callable
+        Why the measure cannot be taken of a question, or None.
     """
 
     about: str
     unit: str
     find: Callable[[Question, Drops], Estimate]
     runs: Callable[[Question], Iterable[Run]] = field(default=_no_runs)
+    refuses: Callable[[Question], str | None] = field(default=_never)
 
 
 def measure_sensitivity(
@@ -312,7 +324,7 @@ def measure_sensitivity(
         If the chip without effects is not the digital network.
     """
     asked = question_of(setting, of, groups=groups, permutations=permutations, role=role, level=level)
-    chosen = check_measures(measures)
+    chosen = chosen_measures(asked, measures)
     runs = runs_of(asked, chosen)
     evaluations = sum(run.chips for run in runs) * len(setting.dataset)
     if evaluations > whole("most", most, 1, 2**63 - 1):
@@ -333,6 +345,24 @@ def check_measures(measures: Sequence[str] | None) -> tuple[str, ...]:
     unknown = [name for name in chosen if name not in MEASURES]
     if unknown or not chosen:
         raise UserError(f"measures = {list(chosen)!r} must be some of {', '.join(MEASURES)}")
+    return chosen
+
+
+def chosen_measures(question: Question, measures: Sequence[str] | None) -> tuple[str, ...]:
+    """The measures to take: those named, or all that can be taken of a question.
+
+    Raises
+    ------
+    UserError
+        If one is named that there is not, or that cannot be taken.
+    """
+    chosen = check_measures(measures)
+    refused = {name: MEASURES[name].refuses(question) for name in chosen}
+    if measures is None:
+        return tuple(name for name in chosen if refused[name] is None)
+    for name, reason in refused.items():
+        if reason is not None:
+            raise UserError(f"measure {name!r}: {reason}")
     return chosen
 
 
@@ -689,6 +719,73 @@ def _check_sources(question: Question) -> None:
         raise UserError("nothing is drawn for these chips, so that they do not differ: no variance to share")
 
 
+def _refuses_analytic(question: Question) -> str | None:
+    """Why there is no analytic network to derive."""
+    if question.of != "layers":
+        return "derivatives by variances are those of layers"
+    if question.setting.metric != "top-1":
+        return "the analytic network knows the metric top-1 only"
+    try:
+        for crossbar in _crossbars(question.setting).values():
+            check_independent(crossbar)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _refuses_curvature(question: Question) -> str | None:
+    if question.setting.chip.mapping.batch_norm == "folded":
+        return "second derivatives are those of the network's own weights: keep the batch norm digital"
+    return _refuses_analytic(question)
+
+
+def _exact(question: Question, values: Sequence[float], method: str) -> Estimate:
+    """Values in which nothing varies."""
+    found = np.array(values)
+    return Estimate(tuple(question.groups), found, found, found, method, "nothing: computed", None)
+
+
+def _analytic(question: Question, drops: Drops) -> Estimate:
+    network = _analytic_network(question.setting)
+    table = network.layer_table().set_index("layer")["slope"]
+    values = [-sum(table[layer] for layer in layers) for layers in question.groups.values()]
+    return _exact(question, values, network.check().describe())
+
+
+def _curvature(question: Question, drops: Drops) -> Estimate:
+    setting = question.setting
+    network = chip_network(setting.network, resolved(setting.chip))
+    # The loss of a test input, as the accuracy of the other measures is that of test inputs.
+    x, labels = network.prepare(setting.dataset.x), np.asarray(setting.dataset.y)
+    second = second_derivatives(network, x, labels)
+    layers = {node.name: node.layer for node in network.weighted}
+    noisy = _analytic_network(setting).layers
+    values = []
+    for members in question.groups.values():
+        total = 0.0
+        for name in members:
+            layer, own = layers[name], noisy[name]
+            assert isinstance(layer, Linear | Conv2d)
+            variance = rolled(own.variance, layer, own.crossbar.source)
+            total += 0.5 * float((variance * second[name]).sum())
+        values.append(total)
+    return _exact(question, values, "SWIM recursion")
+
+
+@functools.lru_cache(maxsize=1)
+def _analytic_network(setting: Setting) -> AnalyticNetwork:
+    found = AnalyticNetwork(
+        setting.network,
+        setting.dataset,
+        setting.chip,
+        time_s=setting.time_s,
+        calibration=setting.calibration,
+        threads=setting.threads,
+    )
+    found.check()
+    return found
+
+
 MEASURES: dict[str, Measure] = {
     "together": Measure("all groups noisy", DROP, _together, _run_together),
     "one_noisy": Measure("one group noisy", DROP, _one_noisy, _run_one_noisy),
@@ -700,5 +797,17 @@ MEASURES: dict[str, Measure] = {
     "sobol_first": Measure("first-order Sobol index", SHARE, _sobol_first, _run_sobol),
     "sobol_total": Measure("total Sobol index, with interactions", SHARE, _sobol_total, _run_sobol),
     "shapley_effects": Measure("Shapley effect: adds up to 1", SHARE, _shapley_effects, _run_shapley_effects),
+    "analytic": Measure(
+        "what a group's variances cost at the margin: -d accuracy / d ln variance",
+        DROP,
+        _analytic,
+        refuses=_refuses_analytic,
+    ),
+    "curvature": Measure(
+        "half the second derivatives of the loss times the variances, SWIM's recursion",
+        LOSS,
+        _curvature,
+        refuses=_refuses_curvature,
+    ),
 }
 """The measures by name; one more is one more entry, with a function that gives an :class:`Estimate`."""

@@ -119,6 +119,28 @@ class Surrogate:
         ]
         return self.base - np.concatenate(lost) / total
 
+    def chip_accuracies(self, chips: int = 4096, seed: int = 0) -> np.ndarray:
+        """Accuracies of chips drawn from the surrogate, with no device realised: its law of chips.
+
+        What the directions leave of the margins is drawn for each input by itself, so that the spread is
+        rather too small; a plan for how many chips are needed, not a certificate.
+
+        Parameters
+        ----------
+        chips : int
+        seed : int
+
+        Returns
+        -------
+        ndarray of float64, shape (chips,)
+        """
+        rng = np.random.default_rng(seed)
+        total, found = len(self.analytic.right), []
+        for first in range(0, chips, 1024):
+            lost = self.losses(rng.standard_normal((min(1024, chips - first), self.count)))
+            found.append((rng.random(lost.shape) < lost).sum(axis=1))
+        return self.base - np.concatenate(found) / total
+
     def _closest(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean and spread of uncertain inputs' margins over the closest rival, and which logits make them."""
         mean, covariance = (part[self.inputs] for part in self.analytic.logits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from reliability.sensitivity import (
     DROP,
     MEASURES,
     MOST,
-    check_measures,
+    chosen_measures,
     measure_sensitivity,
     question_of,
     runs_of,
@@ -45,8 +46,8 @@ class LayerSensitivity(Analysis):
 
     def plan(self, setting: Setting) -> str:
         """What is run, and its cost."""
-        chosen = check_measures(self.measures or None)
         question = question_of(setting, self.of, groups=self.groups, permutations=self.permutations)
+        chosen = chosen_measures(question, self.measures or None)
         runs = runs_of(question, chosen)
         chips = sum(run.chips for run in runs)
         return (
@@ -84,11 +85,16 @@ def sensitivity_text(found: pd.DataFrame) -> str:
         lines.append(f"{measure} ({about}; {what})")
         for row in rows.to_dict("records"):
             value, low, high = (f"{scale * row[name]:.{digits}f}" for name in ("value", "low", "high"))
-            text = f"  {row['group']:{width}} {value:>7}  [{low}, {high}]"
+            exact = row["low"] == row["high"]
+            text = f"  {row['group']:{width}} {value:>7}  " + ("" if exact else f"[{low}, {high}]")
             if not pd.isna(row["rank"]):
                 open_rank = f"rank {row['rank_low']} to {row['rank_high']}"
                 text = f"{text:{width + 30}} " + (f"rank {row['rank']}" if row["resolved"] else open_rank)
-            lines.append(text)
+            lines.append(text.rstrip())
+        if (rows["low"] == rows["high"]).all():
+            lines += textwrap.wrap(
+                f"({rows['method'].iloc[0]})", 100, initial_indent="  ", subsequent_indent="  "
+            )
     lines.append("")
     lines.append(f"{found['level'].iloc[0]:.0%} intervals; ranks of one measure hold together at that level.")
     return "\n".join(lines)
