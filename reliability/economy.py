@@ -114,7 +114,7 @@ def estimate_mean(
     simulation = _certifying(analytic, seed)
     total = len(analytic.labels)
     each = min(max(inputs_per_chip, 1), total)
-    sampler = _Panels(analytic, surrogate, simulation, each, seed)
+    sampler = Panels(analytic, surrogate, simulation, each, seed)
     per_panel = _PILOT if chips is None else math.ceil(whole("chips", chips, 1, _MOST_CHIPS) / PANELS)
     sampler.add(per_panel)
     found = sampler.estimate(level)
@@ -215,8 +215,20 @@ def estimate_tail(
     return Economy(_against(own, found, beside, value * (1 - value), total, len(scores)))
 
 
-class _Panels:
-    """Samples of inputs, each seen by chips of its own, and what they show."""
+class Panels:
+    """Samples of inputs, each seen by chips of its own, and what they show.
+
+    Parameters
+    ----------
+    analytic : AnalyticNetwork
+    surrogate : Surrogate
+    simulation : Simulation
+        Of fresh chips on all inputs.
+    each : int
+        Inputs of a sample.
+    seed : int
+        Of the samples and the chips.
+    """
 
     def __init__(
         self, analytic: AnalyticNetwork, surrogate: Surrogate, simulation: Simulation, each: int, seed: int
