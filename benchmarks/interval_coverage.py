@@ -1,45 +1,55 @@
-"""How often 95 % intervals of a mean accuracy cover the truth, in 2,000 simulated studies of four designs.
+"""How often every 95 % interval covers the truth, on problems whose truth is known.
 
-    python benchmarks/interval_coverage.py
+    python benchmarks/interval_coverage.py            # all cases, a few minutes
+    python benchmarks/interval_coverage.py --quick    # a twentieth of the repeats
+    python benchmarks/interval_coverage.py means components
 
-prints a markdown table in a few seconds. The studies are those of `tests/crossed_probit.py`, where the
-truth is known exactly, both over all inputs and on the inputs drawn. The standard error of a coverage of
-0.95 is 0.005.
+prints a markdown table, a row an interval and problem, and ends with code 1 if one misses its bar. The cases
+are the functions of `tests/coverage_cases`; to add one, add a function there.
 """
 
+import argparse
 import sys
+import time
 from pathlib import Path
-
-import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from crossed_probit import DESIGNS  # noqa: E402
+from coverage_cases import BARS, Coverage, load  # noqa: E402
 
-from reliability.statistics import (  # noqa: E402
-    chips_interval,
-    clopper_pearson,
-    crossed_mean,
-    population_interval,
-    sums_of_outcomes,
-)
+QUICK = 20
+"""By how much a quick run divides the repeats; approximate intervals may then leave the bar by 3 s.e."""
 
-STUDIES = 2000
 
-print("| chips | inputs | accuracy | crossed | chips only | pooled binomial | on these inputs: chips only |")
-print("|---|---|---|---|---|---|---|")
-for number, design in enumerate(DESIGNS):
-    rng = np.random.default_rng(number)
-    truth = design.accuracy()
-    covered = np.zeros(4)
-    for _ in range(STUDIES):
-        (outcomes,), margins = design.draw(rng)
-        crossed = population_interval(crossed_mean(sums_of_outcomes(outcomes)))
-        chips = chips_interval(outcomes.correct_by_chip / design.inputs)
-        pooled = clopper_pearson(int(outcomes.correct_by_chip.sum()), design.chips * design.inputs)
-        on_these = design.accuracy_on(margins)
-        covered[:3] += [low <= truth <= high for low, high in (crossed, chips, pooled)]
-        covered[3] += chips.low <= on_these <= chips.high
-    cells = " | ".join(f"{value:.3f}" for value in covered / STUDIES)
-    print(f"| {design.chips} | {design.inputs} | {truth:.3f} | {cells} |", flush=True)
+def row(found: Coverage, met: bool) -> str:
+    repeats = f"{found.repeats:,}" if found.repeats else "enumerated"
+    covered = f"{100 * found.coverage:.2f}" + ("" if met else " **missed**")
+    return f"| {found.name} | {found.kind} | {covered} | {repeats} | {BARS[found.kind]} |"
+
+
+def main() -> int:
+    cases = load()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a twentieth of the repeats")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(cases)}; default: all")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.cases if name not in cases]
+    if unknown:
+        parser.error(f"there is no case {unknown[0]!r}")
+    missed = 0
+    print("| interval and problem | kind | coverage (%) | studies | bar |")
+    print("|---|---|---|---|---|")
+    for name in arguments.cases or cases:
+        start = time.perf_counter()
+        repeats = max(cases[name].repeats // QUICK, 1) if arguments.quick else None
+        for found in cases[name].coverages(repeats):
+            met = found.meets_bar(slack=3.0 if arguments.quick else 0.0)
+            missed += not met
+            print(row(found, met), flush=True)
+        print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

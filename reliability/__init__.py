@@ -61,7 +61,11 @@ from reliability.output_errors import OutputErrors, output_errors  # noqa: E402
 from reliability.realisation import chip_weights  # noqa: E402
 from reliability.sensitivity import measure_sensitivity  # noqa: E402
 from reliability.settings import load_chip  # noqa: E402
-from reliability.statistics import fit_error_distribution, summarize  # noqa: E402
+from reliability.statistics import (  # noqa: E402
+    fit_error_distribution,
+    simultaneous_intervals,
+    summarize,
+)
 from reliability.telegraph import Telegraph, fluctuating_cell  # noqa: E402
 from reliability.tile import ADC, DAC, Tile  # noqa: E402
 from reliability.units import DAY, HOUR, MINUTE, MONTH, WEEK, YEAR  # noqa: E402
@@ -133,6 +137,7 @@ __all__ = [
     "save_second_derivatives",
     "second_derivatives",
     "simulate",
+    "simultaneous_intervals",
     "stuck_cells",
     "summarize",
     "uniform_noise",

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from reliability.checks import is_whole
 from reliability.chip import Chip
 from reliability.effects import EACH, choices, resolved
 from reliability.errors import UserError
@@ -15,6 +16,7 @@ from reliability.settings import get, put
 
 TIME = "time_s"
 EFFECTS = "effects"
+READ = "read"
 # Columns of the trials table that no swept field may be named after.
 _TAKEN = ("chip", "inputs", "correct", "accuracy", "checksum", "correct_bits", "class")
 
@@ -40,12 +42,15 @@ class Group:
         Compensations.
     levels : tuple of float
         Share of the devices' deviations that each variant has.
+    read : int
+        Which evaluation of the same chips: what single reads redraw is another in each.
     """
 
     chip: Chip
     times: tuple[float, ...]
     variants: tuple[str, ...]
     levels: tuple[float, ...]
+    read: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Sweep:
     Attributes
     ----------
     fields : tuple of str
-        What varies: ``"time_s"`` or the path of a chip field such as ``"device.sigma"``.
+        What varies: ``"time_s"``, ``"read"`` or the path of a chip field such as ``"device.sigma"``.
     conditions : tuple of dict
         Value of each field.
     places : tuple of Place
@@ -76,7 +81,8 @@ def expand(chip: Chip, vary: Mapping[str, Sequence[Any]] | None, time_s: float =
     ----------
     chip : Chip
     vary : mapping of str to sequence
-        Values of ``"time_s"`` (seconds since the reference read) and of fields of the chip by path. Of
+        Values of ``"time_s"`` (seconds since the reference read), of ``"read"`` (numbers of evaluations of
+        the same chips: what single reads redraw is another in each) and of fields of the chip by path. Of
         ``"effects"`` the value ``"each"`` stands for all, none, each alone and all but each. Where
         ``"device"`` varies, devices of few levels hold weights in digits (:meth:`Chip.fitted`).
     time_s : float
@@ -93,7 +99,7 @@ def expand(chip: Chip, vary: Mapping[str, Sequence[Any]] | None, time_s: float =
             raise UserError(f"vary.{field} is not a field of the chip")
     conditions: list[dict[str, Any]] = []
     places: list[Place] = []
-    chips: list[Chip] = []
+    chips: list[tuple[Chip, int]] = []
     times: list[list[float]] = []
     variants: list[list[str]] = []
     if EFFECTS in vary:
@@ -103,7 +109,7 @@ def expand(chip: Chip, vary: Mapping[str, Sequence[Any]] | None, time_s: float =
         condition = dict(zip(vary, values, strict=True))
         described = chip
         for field, value in condition.items():
-            if field != TIME:
+            if field not in (TIME, READ):
                 described = put(described, field, value, "vary")
                 condition[field] = get(described, field) if _plain(get(described, field)) else value
         described = resolved(described.fitted() if "device" in condition else described)
@@ -111,12 +117,12 @@ def expand(chip: Chip, vary: Mapping[str, Sequence[Any]] | None, time_s: float =
         if TIME in condition:
             condition[TIME] = time
         variant = described.compensation
-        described = replace(described, compensation="none")
-        if described not in chips:
-            chips.append(described)
+        own = (replace(described, compensation="none"), _read(condition.get(READ, 0)))
+        if own not in chips:
+            chips.append(own)
             times.append([])
             variants.append([])
-        group = chips.index(described)
+        group = chips.index(own)
         if time not in times[group]:
             times[group].append(time)
         if variant not in variants[group]:
@@ -124,7 +130,8 @@ def expand(chip: Chip, vary: Mapping[str, Sequence[Any]] | None, time_s: float =
         conditions.append(condition)
         places.append(Place(group, times[group].index(time), variants[group].index(variant)))
     groups = [
-        Group(c, tuple(t), tuple(v), (1.0,) * len(v)) for c, t, v in zip(chips, times, variants, strict=True)
+        Group(chip, tuple(t), tuple(v), (1.0,) * len(v), read)
+        for (chip, read), t, v in zip(chips, times, variants, strict=True)
     ]
     return Sweep(tuple(vary), tuple(conditions), tuple(places), tuple(groups))
 
@@ -176,7 +183,7 @@ def _family(group: Group) -> Any:
     if field is None or corrected or not alone or not scaled or own:
         return None
     design = replace(chip, device=replace(chip.device, **cast(Any, {field: 0.0})), layers={})
-    return design, tuple(chip.layers.items()), group.times
+    return design, tuple(chip.layers.items()), group.times, group.read
 
 
 def _values(field: str, values: Sequence[Any]) -> list[Any]:
@@ -192,6 +199,12 @@ def _values(field: str, values: Sequence[Any]) -> list[Any]:
 
 def _plain(value: Any) -> bool:
     return isinstance(value, str | int | float | bool)
+
+
+def _read(value: Any) -> int:
+    if not is_whole(value, 0, 1 << 20):
+        raise UserError(f"vary.read = {value!r} must be a whole number from 0 to 1048576")
+    return int(value)
 
 
 def _time(value: Any, path: str) -> float:

@@ -56,10 +56,13 @@ class LayerRecords:
         role: Role,
         supplied: dict[tuple[str, str], np.ndarray],
         seeds: Seeds,
+        read: int = 0,
     ) -> None:
         self.chip, self.times, self.reference, self.seed, self.role = chip, times, reference, seed, role
         self.seeds = seeds
         self.inputs, self.given = inputs, supplied
+        # The first evaluation's draws have the name that they have where there is no other.
+        self.again = f" {read}" if read else ""
         self.used: set[tuple[str, str]] = set()
         self.layers: list[dict[str, Any]] = []
         self.spans: list[dict[str, Any]] = []
@@ -242,19 +245,26 @@ class LayerRecords:
         record["readings_at"] = len(self.latents)
         for t in self.times:
             for read in reads:
-                words = self._key("readings", layer.name, t, read)
+                words = self._key("readings", layer.name, t, read, again=self.again)
                 self.latents.append((NORMAL, *words, -1, 0))
         record["readout_at"] = len(self.latents)
-        for t in self.times:
-            words = self._key("readout", layer.name, t)
+        for i, t in enumerate(self.times):
+            # The reference read was before all evaluations.
+            again = "" if self.reference and i == 0 else self.again
+            words = self._key("readout", layer.name, t, again=again)
             self.latents.append((NORMAL, *words, -1, 0))
 
     def _key(
-        self, quantity: str, layer: str, time_s: float | None = None, read: tuple[int, ...] = ()
+        self,
+        quantity: str,
+        layer: str,
+        time_s: float | None = None,
+        read: tuple[int, ...] = (),
+        again: str = "",
     ) -> tuple[int, int]:
         """The key of a quantity's draws in a layer."""
         seed = seed_of(layer, quantity, self.seed, self.seeds)
-        return key(seed, quantity, layer, self.role, time_s, read)
+        return key(seed, quantity + again, layer, self.role, time_s, read)
 
     def _add_latent(self, layer: Crossbar, name: str, kind: str, blocks: int, time: int | None) -> None:
         kind_number = NORMAL if kind == NORMAL_KIND else UNIFORM

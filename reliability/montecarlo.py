@@ -30,6 +30,7 @@ from reliability.statistics.sequential import (
     look_counts,
     narrowest_width,
 )
+from reliability.statistics.skewed import third_of_mean
 
 PILOT = 32
 """Chips tried before a run that must reach a wanted interval."""
@@ -88,7 +89,8 @@ def simulate(
     chip : Chip
     vary : mapping of str to sequence, optional
         Values of ``"time_s"`` (seconds since the reference read) and of chip fields by path, such as
-        ``"compensation"`` or ``"device.sigma"``; every combination is a condition.
+        ``"compensation"`` or ``"device.sigma"``; every combination is a condition. Values of ``"read"``, such
+        as ``[0, 1]``, evaluate the same chips again with other read noise.
     time_s : float
         Evaluation time where it is not varied, seconds.
     chips : int, optional
@@ -215,7 +217,8 @@ def widest_interval(blocks: Sequence[Sequence[Block]], chips: int) -> float:
         for score, checksum in zip(scores.T, checksums.T, strict=True):
             # Chips with the same logits to the last bit are one chip: nothing varies in this condition.
             if (checksum != checksum[0]).any():
-                interval = confidence_sequence(chips, float(score.mean()), float(score.std(ddof=1)))
+                mean, sd = float(score.mean()), float(score.std(ddof=1))
+                interval = confidence_sequence(chips, mean, sd, third=third_of_mean(score))
                 widest = max(widest, interval.width)
     return widest
 

@@ -100,6 +100,7 @@ def compile_plan(
     ranges: Mapping[str, Ranges] | None = None,
     share: bool = False,
     levels: Sequence[float] | None = None,
+    read: int = 0,
 ) -> Compiled:
     """Lower a description to the arrays that the kernels run on.
 
@@ -128,6 +129,8 @@ def compile_plan(
         Compute a first layer's exact sums once for all chips, and what a chip adds in 8-bit integers.
     levels : sequence of float, optional
         Share of the devices' deviations that each variant has (default: all of them).
+    read : int
+        Which evaluation of the same chips; it keys what single reads redraw.
 
     Raises
     ------
@@ -144,7 +147,8 @@ def compile_plan(
     held = {name: held_by(c, ranges.get(name)) for name, c in crossbars.items()}
     graph = Graph(network, held, len(variants), apart)
     images = pack_images(x.reshape(len(x), *image_shape(network.input_shape)), graph.input_padding)
-    records = LayerRecords(chip, len(x), all_times, reference, seed, role, dict(supplied or {}), seeds or {})
+    given = dict(supplied or {})
+    records = LayerRecords(chip, len(x), all_times, reference, seed, role, given, seeds or {}, read)
     dense = {node.name for node in network.weighted if isinstance(node.layer, Linear)}
     for crossbar in crossbars.values():
         records.add_layer(crossbar, graph, ranges.get(crossbar.name))

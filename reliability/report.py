@@ -139,7 +139,8 @@ def summary_text(
         The width asked for, and that of the widest interval over chips when the run stopped.
     """
     conditions = summary[fields].drop_duplicates() if fields else pd.DataFrame(index=[0])
-    per_chip = summary[~summary["estimand"].str.startswith("failure_time")]
+    is_split = summary["estimand"].str.startswith(("variance_", "share_"))
+    per_chip = summary[~is_split & ~summary["estimand"].str.startswith("failure_time")]
     if fields:
         conditions = per_chip[fields].drop_duplicates()
     first = summary.iloc[0]
@@ -167,6 +168,7 @@ def summary_text(
         rows.append([value_in_words(f, condition[f]) for f in fields] + _condition_cells(own))
     lines += ["", *_table([[*fields, *header], [""] * len(fields) + below], rows, len(fields))]
     lines += _floor_line(per_chip)
+    lines += _split_lines(summary[is_split], fields)
     lines += _difference_lines(per_chip, fields)
     lines += _failure_lines(summary, fields)
     return "\n".join(lines)
@@ -316,6 +318,33 @@ def _floor_line(per_chip: pd.DataFrame) -> list[str]:
             f"they would still be {span} points wide.",
             indent="",
         ),
+    ]
+
+
+def _split_lines(split: pd.DataFrame, fields: list[str]) -> list[str]:
+    """What brings the variance of the mean over chips and inputs, a row a condition."""
+    if split.empty:
+        return []
+    rows = []
+    shown = [f for f in fields if split[f].notna().any()]
+    for _, own in split.groupby(shown, sort=False, dropna=False) if shown else [((), split)]:
+        by_name = own.set_index("estimand")
+        cells = [value_in_words(f, own[f].iloc[0]) for f in shown]
+        for name in ("chip", "inputs"):
+            row = by_name.loc[f"share_{name}"]
+            cells.append(f"{100 * row['value']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]")
+        low, value, high = (
+            100 * math.sqrt(by_name.loc["variance_chip", e]) for e in ("low", "value", "high")
+        )
+        rows.append([*cells, f"{value:.2f} [{low:.2f}, {high:.2f}]"])
+    head = [[*shown, "chips' share", "inputs' share", "true std of chips"]]
+    head += [[""] * len(shown) + ["%", "%", "points"]]
+    return [
+        "",
+        "What brings the variance of the mean over chips and inputs, and the chips' spread without the",
+        "inputs' noise:",
+        "",
+        *_table(head, rows, len(shown)),
     ]
 
 

@@ -358,6 +358,7 @@ class Simulation:
                 times=described.times,
                 variants=described.variants,
                 levels=described.levels,
+                read=described.read,
                 ranges=self.ranges(described.chip),
                 share=self.arithmetic == "int8",
                 **self._options,

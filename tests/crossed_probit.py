@@ -5,7 +5,7 @@ standard normals independent; the outcome is right where the sum is positive. Sc
 network. The same a, b and e stand under every scale, as the same chips stand under every condition.
 Known answer 5 of methods.md is margin 2.2, chip variance 0.2, input variance 1.5, scale 1.
 
-The tests and `benchmarks/coverage.py` both import this module.
+The tests and `tests/coverage_cases` import this module.
 """
 
 from dataclasses import dataclass

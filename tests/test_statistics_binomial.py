@@ -26,6 +26,23 @@ def test_known_answer_10():
     assert coverage(clopper_pearson, 1000, 0.999) == pytest.approx(0.981, abs=5e-4)
 
 
+def test_known_answer_10_of_what_is_not_used():
+    """The same enumeration gives the printed coverage of the Wald and Jeffreys intervals."""
+
+    def wald(successes, trials, level):
+        p = successes / trials
+        half = stats.norm.ppf(0.5 + level / 2) * np.sqrt(p * (1 - p) / trials)
+        return p - half, p + half
+
+    def jeffreys(successes, trials, level):
+        low, high = stats.beta.interval(level, successes + 0.5, trials - successes + 0.5)
+        return (0.0 if successes == 0 else low), (1.0 if successes == trials else high)
+
+    assert coverage(wald, 100, 0.95) == pytest.approx(0.877463, abs=5e-7)
+    assert coverage(wald, 1000, 0.999) == pytest.approx(0.632, abs=5e-4)
+    assert coverage(jeffreys, 100, 0.95) == pytest.approx(0.934730, abs=5e-7)
+
+
 @pytest.mark.parametrize("level", [0.9, 0.95, 0.999])
 @pytest.mark.parametrize("trials", [1, 7, 100, 1000])
 def test_agrees_with_scipy(trials, level):

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 from crossed_probit import DESIGNS, CrossedProbit
-from scipy import stats
+from scipy import optimize, stats
 
 from reliability.errors import UserError
 from reliability.statistics import (
@@ -39,6 +39,21 @@ def two_way(values: np.ndarray) -> tuple[float, float, float]:
     return inputs * row.var(ddof=1), chips * column.var(ddof=1), rest
 
 
+def third_moment(values: np.ndarray) -> float:
+    """Third central moment of a mean: of the values without bias (SciPy's k-statistic), over n squared."""
+    return stats.kstat(values, 3) / values.size**2
+
+
+def hall(mean: float, se: float, third: float, t: float) -> tuple[float, float]:
+    """Where Hall's transformed statistic is t and -t, by bisection."""
+    g = third / se**3
+
+    def solve(quantile: float) -> float:
+        return optimize.brentq(lambda x: x + g * x**2 / 3 + g**2 * x**3 / 27 + g / 6 - quantile, -1e4, 1e4)
+
+    return mean - se * solve(t), mean - se * solve(-t)
+
+
 def test_known_answer_19():
     crossed = of_array(TABLE_19)
     assert crossed.mean == 0.75
@@ -46,13 +61,13 @@ def test_known_answer_19():
     assert crossed.se_population == pytest.approx(0.1443376, abs=5e-8)
     assert crossed.se_fixed == pytest.approx(0.0957427, abs=5e-8)
     assert crossed.df == pytest.approx(3.614458, abs=5e-7)
-    centre, half = math.log(3), stats.t.ppf(0.975, 3.614458) * 0.1443376 / (0.75 * 0.25)
-    expected = (1 / (1 + math.exp(half - centre)), 1 / (1 + math.exp(-half - centre)))
-    assert population_interval(crossed) == pytest.approx(expected, abs=1e-6)
-    half = stats.t.ppf(0.975, 3) * 0.0957427
-    assert chips_interval(TABLE_19.mean(axis=1)) == pytest.approx(
-        (0.75 - half, min(1, 0.75 + half)), abs=1e-6
-    )
+    rows, columns = TABLE_19.mean(axis=1), TABLE_19.mean(axis=0)
+    third = third_moment(rows)
+    both = third + third_moment(columns)
+    low, high = hall(0.75, 0.1443376, both, stats.t.ppf(0.975, 3.614458))
+    assert population_interval(crossed) == pytest.approx((max(0, low), min(1, high)), abs=1e-6)
+    low, high = hall(0.75, 0.0957427, third, stats.t.ppf(0.975, 3))
+    assert chips_interval(rows) == pytest.approx((low, min(1, high)), abs=1e-6)
 
 
 def test_known_answer_5():
@@ -60,7 +75,15 @@ def test_known_answer_5():
     assert design.accuracy() == pytest.approx(0.9096947, abs=5e-8)
     chip, inputs, interaction = design.components()
     assert (chip, inputs, interaction) == pytest.approx((0.0020948, 0.0231101, 0.0569453), abs=5e-8)
-    assert math.sqrt(chip / 200 + inputs / 100 + interaction / 20_000) == pytest.approx(0.0156340, abs=5e-8)
+    truth = math.sqrt(chip / 200 + inputs / 100 + interaction / 20_000)
+    assert truth == pytest.approx(0.0156340, abs=5e-8)
+    # What intervals of nominal 95 % that forget the inputs, or chips and inputs, cover.
+    chips_only = math.sqrt(chip / 200 + interaction / 20_000)
+    pooled = math.sqrt(design.accuracy() * (1 - design.accuracy()) / 20_000)
+    assert (chips_only, pooled) == pytest.approx((0.0036498, 0.0020267), abs=5e-8)
+    z = stats.norm.ppf(0.975)
+    covered = [2 * stats.norm.cdf(z * se / truth) - 1 for se in (chips_only, pooled)]
+    assert covered == pytest.approx([0.3527, 0.2006], abs=5e-5)
 
 
 def test_components_are_unbiased():
@@ -108,8 +131,8 @@ def test_real_values_far_from_zero_lose_no_digits():
     values = np.random.default_rng(3).standard_normal((40, 50))
     near, far = crossed_mean(sums_of_values(values)), crossed_mean(sums_of_values(values + 1e8))
     assert (far.msa, far.msb, far.mse) == pytest.approx((near.msa, near.msb, near.mse), rel=1e-6)
-    half = stats.t.ppf(0.975, near.df) * near.se_population
-    assert population_interval(near) == pytest.approx((near.mean - half, near.mean + half), rel=1e-12)
+    expected = hall(near.mean, near.se_population, near.third_chips, stats.t.ppf(0.975, near.df))
+    assert population_interval(near) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.fixture(scope="module", params=range(4), ids=lambda k: f"{DESIGNS[k].chips}x{DESIGNS[k].inputs}")
@@ -328,10 +351,13 @@ def test_input_floor_is_what_many_chips_approach():
     assert chips_interval(outcomes.correct_by_chip / 60).width < 0.05 * input_floor(many)
 
 
-def test_chips_interval_is_student_t():
+def test_chips_interval_is_student_t_but_for_skewness():
     values = np.random.default_rng(9).random(17)
-    expected = stats.t.interval(0.9, 16, values.mean(), stats.sem(values))
+    expected = hall(values.mean(), stats.sem(values), third_moment(values), stats.t.ppf(0.95, 16))
     assert chips_interval(values, 0.9) == pytest.approx(expected)
+    even = np.concatenate([values, 1.0 - values])
+    expected = stats.t.interval(0.9, 33, even.mean(), stats.sem(even))
+    assert chips_interval(even, 0.9) == pytest.approx(expected)
 
 
 def test_impossible_input_is_refused():

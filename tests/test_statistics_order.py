@@ -14,6 +14,12 @@ from reliability.statistics import (
     quantile_interval,
     quantile_rank,
 )
+from reliability.statistics.order import (
+    normal_tolerance_factor,
+    tolerance_bound,
+    tolerance_indices,
+    tolerance_interval,
+)
 
 
 def probability(n: int, q: float, low: int, high: int) -> float:
@@ -31,6 +37,49 @@ def test_known_answer_11():
     assert one_sided_index(58, 0.05) is None
     proportions = ((0.95, 0.95), (0.99, 0.95), (0.99, 0.99), (0.999, 0.95))
     assert [minimum_chips(1 - p, c) for p, c in proportions] == [59, 299, 459, 2995]
+
+
+def test_known_answer_11_tolerance():
+    assert next(n for n in range(80, 110) if tolerance_indices(n, 0.95) is not None) == 93
+    assert tolerance_indices(93, 0.95) == (1, 93)
+    factors = [normal_tolerance_factor(n, 0.95) for n in (10, 30, 100)]
+    assert factors == pytest.approx([2.910963, 2.219838, 1.926539], abs=5e-7)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.95])
+@pytest.mark.parametrize("n", [2, 30, 93, 200])
+def test_tolerance_ranks_are_the_closest_that_hold_enough(n, share):
+    """What lies between X_(l) and X_(u) of a uniform law is Beta(u - l, n - u + l + 1)."""
+    found = tolerance_indices(n, share)
+    sure = [stats.beta.sf(share, m, n - m + 1) for m in range(1, n)]
+    if found is None:
+        assert max(sure) < 0.95
+        return
+    low, high = found
+    assert sure[high - low - 1] >= 0.95
+    assert high - low == 1 or sure[high - low - 2] < 0.95
+    assert 1 <= low < high <= n
+    assert abs((low - 1) - (n - high)) <= 1
+
+
+def test_tolerance_of_chips():
+    rng = np.random.default_rng(8)
+    values = rng.random((2000, 100))
+    held = np.array([np.subtract(*tolerance_interval(own, 0.9)[::-1]) for own in values])
+    assert (held >= 0.9).mean() >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 2000)
+    bounds = np.array([tolerance_bound(own, 0.95) for own in values])
+    assert (bounds <= 0.05).mean() >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 2000)
+    assert tolerance_interval(values[0, :20], 0.95) == (0.0, 1.0)
+    assert tolerance_bound(values[0, :58], 0.95) == 0.0
+    assert tolerance_bound(values[0, :59], 0.95) == values[0, :59].min()
+
+
+def test_normal_factor_holds_for_normal_chips():
+    values = np.random.default_rng(9).standard_normal((4000, 30))
+    bound = values.mean(axis=1) - normal_tolerance_factor(30, 0.95) * values.std(axis=1, ddof=1)
+    assert (bound <= stats.norm.ppf(0.05)).mean() == pytest.approx(0.95, abs=0.01)
+    with pytest.raises(UserError, match="at least 2"):
+        normal_tolerance_factor(1, 0.95)
 
 
 @pytest.mark.parametrize("q", [0.01, 0.05, 0.5, 0.9])
@@ -121,6 +170,6 @@ def test_agrees_with_scipy(n, q):
     [(0, 0.05, 0.95, "0 chips"), (10, 5, 0.95, "q holds 5"), (10, 0.5, 95, "level")],
 )
 def test_impossible_input_is_refused(n, q, level, words):
-    for function in (quantile_indices, one_sided_index):
+    for function in (quantile_indices, one_sided_index, tolerance_indices):
         with pytest.raises(UserError, match=words):
             function(n, q, level)

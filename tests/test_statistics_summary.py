@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from crossed_probit import CrossedProbit
-from scipy import stats
+from read_probit import ReadProbit
+from scipy import optimize, stats
 
 from reliability.errors import UserError
-from reliability.statistics import failure_table, summarize
+from reliability.statistics import Outcomes, failure_table, summarize
+from reliability.statistics.components import variance_components
 
 IDEAL = np.array([1, 1, 1, 1, 1, 1, 1, 1, 1, 0], dtype=bool)
 
@@ -67,6 +69,22 @@ def pick(summary: pd.DataFrame, **where) -> pd.Series:
 
 
 THESE, BOTH = "chips, these inputs", "chips and inputs"
+SPLIT = ["variance_chip", "variance_inputs", "variance_chip_inputs", "share_chip", "share_inputs"]
+BAD = ["quantile_05", "tolerance_05", "cvar_05"]
+
+
+def skewed_t(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Interval of a mean, Student's t with Hall's transformation, solved by bisection."""
+    count = values.size
+    se = values.std(ddof=1) / math.sqrt(count)
+    skewness = stats.skew(values, bias=False) / math.sqrt(count) * (count > 2)
+
+    def transformed(x: float) -> float:
+        return x + skewness * x**2 / 3 + skewness**2 * x**3 / 27 + skewness / 6
+
+    t = stats.t.ppf((1 + level) / 2, count - 1)
+    ends = [optimize.brentq(lambda x, q=q: transformed(x) - q, -1e4, 1e4, xtol=1e-14) for q in (t, -t)]
+    return tuple(values.mean() - se * np.array(ends))
 
 
 def test_hand_made_means_and_drop():
@@ -101,6 +119,49 @@ def test_hand_made_spread_quantile_and_yield():
     assert passed.target == pytest.approx(0.89)
     assert pick(summarize(hand_made(), target=0.8), time_s=1.0, cure="global", estimand="yield").value == 1.0
     assert pick(summarize(hand_made(), target=0.7), time_s=100.0, cure="none", estimand="yield").value == 0.75
+
+
+def test_hand_made_split_and_bad_chips():
+    summary = summarize(hand_made())
+    rows = summary[(summary["time_s"] == 100.0) & (summary["cure"] == "none")].set_index("estimand")
+    outcomes = Outcomes.from_array(np.arange(10) < np.array([[7], [6], [8], [7]]))
+    for part in variance_components([outcomes]):
+        row = rows.loc[f"variance_{part.name}"]
+        assert (row.value, row.low, row.high) == (part.value, *part.interval)
+        assert row.varies == BOTH
+        assert row.description.startswith("variance of one outcome (accuracy)")
+    assert rows.loc["share_inputs", "value"] > 0.9
+    assert "with what reads redraw" in rows.loc["variance_chip_inputs", "description"]
+    assert rows.loc["cvar_05", "value"] == pytest.approx(0.6)
+    assert (rows.loc["tolerance_05", "low"], rows.loc["tolerance_05", "high"]) == (0.0, 1.0)
+
+
+def test_several_reads_share_one_split():
+    """Reads are evaluations of the same chips: no difference between them, one split of all."""
+    reads = ReadProbit(chips=40, inputs=60).draw(np.random.default_rng(7))
+    tables = [np.unpackbits(o.packed, axis=1, count=60).astype(bool) for o in reads]
+    trials = trials_of([({"cure": c, "read": r}, tables[r]) for c in "ab" for r in (0, 1)])
+    summary = summarize(trials)
+    split = summary[summary["estimand"].str.startswith("variance")]
+    assert split["read"].isna().all()
+    assert split["estimand"].tolist() == [*SPLIT[:3], "variance_read", "variance_read_inputs"] * 2
+    expected = variance_components(reads)
+    assert split["value"].tolist() == [part.value for part in expected] * 2
+    assert set(summary["against"].dropna()) == {"cure=a"}
+    assert summary[summary["estimand"] == "mean"]["read"].tolist() == [0, 0, 1, 1] * 2
+    # A chip that one read lacks is left out of the split.
+    cut = trials[~((trials["read"] == 1) & (trials["chip"] == 0))]
+    cut.attrs = trials.attrs
+    assert set(summarize(cut).loc[lambda s: s["read"].isna(), "chips"]) == {39}
+
+
+def test_intervals_for_all_conditions_are_wider():
+    summary = summarize(hand_made())
+    both = summary[summary["low_all"].notna()]
+    assert set(both["estimand"]) == {"mean", "drop", "quantile_05", "cvar_05", "yield"}
+    assert (both["low_all"] <= both["low"]).all() and (both["high_all"] >= both["high"]).all()
+    alone = summarize(trials_of([({}, np.random.default_rng(8).random((20, 30)) < 0.9)]))
+    assert alone["low_all"].isna().all()
 
 
 def test_hand_made_differences():
@@ -156,9 +217,9 @@ def test_every_row_says_what_it_is():
 def test_order_of_rows_follows_the_table_and_not_its_chips():
     trials = hand_made()
     summary = summarize(trials)
-    first = ["mean", "mean", "drop", "drop", "spread", "quantile_05", "yield"]
-    assert summary["estimand"].tolist()[:14] == first * 2
-    assert summary["cure"].tolist()[0:14:7] == ["none", "global"]
+    first = ["mean", "mean", "drop", "drop", *SPLIT, "spread", *BAD, "yield"]
+    assert summary["estimand"].tolist()[: 2 * len(first)] == first * 2
+    assert summary["cure"].tolist()[0 : 2 * len(first) : len(first)] == ["none", "global"]
     # Chips in another order within their conditions, and conditions interleaved by chip: the same table.
     interleaved = trials.sort_values("chip", kind="stable").reset_index(drop=True)
     pd.testing.assert_frame_equal(summarize(interleaved), summary)
@@ -183,8 +244,8 @@ def test_chips_that_stand_under_both_are_compared():
     cut.attrs = trials.attrs
     row = pick(summarize(cut), time_s=100.0, cure="global", against="cure=none", varies=THESE)
     assert row.chips == 3
-    half = stats.t.ppf(0.975, 2) * np.std([0.1, 0.1, 0.0], ddof=1) / math.sqrt(3)
-    assert (row.value, row.low, row.high) == pytest.approx((0.2 / 3, 0.2 / 3 - half, 0.2 / 3 + half))
+    low, high = skewed_t(np.array([0.1, 0.1, 0.0]))
+    assert (row.value, row.low, row.high) == pytest.approx((0.2 / 3, low, high))
     whole = summarize(trials)
     assert pick(whole, time_s=100.0, cure="global", against="cure=none", varies=THESE).chips == 4
 
@@ -193,7 +254,7 @@ def test_no_condition_fields_and_no_reference():
     correct = np.random.default_rng(1).random((30, 50)) < 0.9
     trials = trials_of([({}, correct)])
     summary = summarize(trials)
-    assert summary["estimand"].tolist() == ["mean", "mean", "spread", "quantile_05"]
+    assert summary["estimand"].tolist() == ["mean", "mean", *SPLIT, "spread", *BAD]
     assert "yield" in summarize(trials, target=0.85)["estimand"].tolist()
 
 
@@ -226,13 +287,13 @@ def test_metric_that_is_not_right_or_wrong():
     trials.attrs = {"conditions": ["time_s"], "metric": "psnr_db"}
     summary = summarize(trials)
     assert set(summary["varies"]) == {THESE}
-    assert summary["estimand"].tolist() == ["mean", "spread", "quantile_05"] * 2 + ["difference"]
-    expected = stats.t.interval(0.95, 19, values[:20].mean(), stats.sem(values[:20]))
+    assert summary["estimand"].tolist() == ["mean", "spread", *BAD] * 2 + ["difference"]
+    expected = skewed_t(values[:20])
     row = pick(summary, time_s=1, estimand="mean")
     assert (row.low, row.high) == pytest.approx(expected)
     assert "psnr_db" in row.description
     change = values[20:] - values[:20]
-    expected = stats.t.interval(0.95, 19, change.mean(), stats.sem(change))
+    expected = skewed_t(change)
     assert pick(summary, estimand="difference")[["low", "high"]].tolist() == pytest.approx(expected)
     with_target = summarize(trials, target=30.0)
     assert pick(with_target, time_s=1, estimand="yield").value == np.mean(values[:20] >= 30.0)
@@ -262,7 +323,8 @@ def test_one_chip_is_no_certainty():
     )
     summary = summarize(trials)
     assert not summary[["value", "low", "high"]].isna().any(axis=None)
-    assert (summary["high"] - summary["low"] >= 0.49).all()
+    variances = summary["estimand"].str.startswith("variance")
+    assert (summary["high"] - summary["low"] >= np.where(variances, 0.25, 0.49)).all()
 
 
 def test_sixteen_conditions_of_a_thousand_chips_are_quick():

@@ -14,7 +14,8 @@ Two different questions have two different intervals:
 References
 ----------
 Gallas, Pennello and Myers, JOSA A 24:B70 (2007), for binary outcomes; Satterthwaite, Biometrics Bulletin
-2:110 (1946), for the degrees of freedom.
+2:110 (1946), for the degrees of freedom; Hall, Journal of the Royal Statistical Society B 54:221 (1992), for
+the skewness.
 """
 
 import math
@@ -22,11 +23,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv, expit, logit, stdtrit
+from scipy.special import betaincinv, stdtrit
 
 from reliability.errors import UserError
 from reliability.statistics.interval import DIFFERENCE, FRACTION, REAL, Interval, check_level
 from reliability.statistics.outcomes import Outcomes
+from reliability.statistics.skewed import skewed_interval, third_of_mean
 from reliability.statistics.unanimous import unanimous_interval
 
 # From 15 inputs on the t interval covers 92 % and more in the simulated studies of tests/crossed_probit.py.
@@ -146,6 +148,8 @@ class CrossedMean:
     carriers : float
         Effective number of inputs that carry the departures from the usual outcome (right; no difference):
         the squared sum of the inputs' shares over the sum of their squares, 0 without any.
+    third_chips, third_inputs : float
+        Third central moment of the mean that chips bring, and that inputs bring.
     bounds : tuple of two floats
         The least and the greatest value that an outcome can take.
     constant : bool
@@ -160,6 +164,8 @@ class CrossedMean:
     mse: float
     mean_square: float
     carriers: float
+    third_chips: float
+    third_inputs: float
     bounds: tuple[float, float]
     constant: bool
 
@@ -248,6 +254,8 @@ def crossed_mean(sums: CrossedSums) -> CrossedMean:
         mse=square_rest / ((chips - 1) * (inputs - 1)) if chips > 1 and inputs > 1 else math.inf,
         mean_square=sums.squares / (chips * inputs) + (sums.centre + mean) ** 2 - mean**2,
         carriers=float(shares.sum()) ** 2 / float(np.square(shares).sum()) if shares.any() else 0.0,
+        third_chips=third_of_mean(sums.rows / inputs),
+        third_inputs=third_of_mean(sums.columns / chips),
         bounds=sums.bounds,
         # One deviating outcome in 10^9 leaves a relative remainder of 10^-9, rounding one of 10^-15.
         constant=constant_chips and constant_inputs and square_total <= 1e-12 * sums.squares,
@@ -257,8 +265,11 @@ def crossed_mean(sums: CrossedSums) -> CrossedMean:
 def population_interval(crossed: CrossedMean, level: float = 0.95) -> Interval:
     """Interval of the mean over all chips like these and all inputs like these.
 
-    Student's t with Satterthwaite's degrees of freedom; for right/wrong outcomes on the logit scale, which
-    keeps the coverage near certainty. (A mean of 0 or 1 never reaches the logit: it is constant.)
+    Student's t with Satterthwaite's degrees of freedom, corrected for skewness by Hall's transformation: for
+    that of the chips, and for right/wrong outcomes for that of the inputs too, few of which are hard. (Inputs
+    that differences come from flip both ways; their skewness is too seldom seen to be corrected.) For 20
+    chips on 1,000 inputs, accuracy 0.97, chips of very different quality, this covered 93 %, the t interval
+    on the logit scale 91 % and that of a drop 87 %.
 
     Two cases show too little for a variance to be believed:
 
@@ -285,7 +296,8 @@ def population_interval(crossed: CrossedMean, level: float = 0.95) -> Interval:
         themselves.
     """
     repeats = min(crossed.chips, crossed.inputs) - 1
-    return _interval(crossed, crossed.se_population, crossed.df, repeats, level)
+    third = crossed.third_chips + _corrected_inputs(crossed)
+    return _interval(crossed, crossed.se_population, crossed.df, third, repeats, level)
 
 
 def population_method(crossed: CrossedMean) -> str:
@@ -294,9 +306,8 @@ def population_method(crossed: CrossedMean) -> str:
         return "one chip or one input: the bounds themselves"
     if crossed.constant:
         return "all outcomes equal: exact binomial bound"
-    scale = " on the logit scale" if crossed.bounds == FRACTION else ""
     widened = ", widened by an exact binomial bound (few departures)" if _is_rare(crossed) else ""
-    return f"crossed ANOVA, Satterthwaite t{scale}{widened}"
+    return f"crossed ANOVA, Satterthwaite t corrected for skewness{widened}"
 
 
 def input_floor(crossed: CrossedMean, level: float = 0.95) -> float:
@@ -307,10 +318,21 @@ def input_floor(crossed: CrossedMean, level: float = 0.95) -> float:
     input.
     """
     se = math.sqrt(crossed.s2_input / crossed.inputs)
-    return _interval(crossed, se, crossed.inputs - 1, crossed.inputs - 1, level).width
+    free = crossed.inputs - 1
+    # With endlessly many chips the inputs' means lose the interaction's part; their skewness stays.
+    seen = math.sqrt(crossed.msb / (crossed.chips * crossed.inputs))
+    third = _corrected_inputs(crossed) * (se / seen) ** 3 if 0.0 < seen < math.inf else 0.0
+    return _interval(crossed, se, free, third, free, level).width
 
 
-def _interval(crossed: CrossedMean, se: float, df: float, repeats: int, level: float) -> Interval:
+def _corrected_inputs(crossed: CrossedMean) -> float:
+    """The inputs' part of the third moment for which the interval is corrected."""
+    return crossed.third_inputs if crossed.bounds == FRACTION else 0.0
+
+
+def _interval(
+    crossed: CrossedMean, se: float, df: float, third: float, repeats: int, level: float
+) -> Interval:
     """What `population_interval` does, for any standard error with its degrees of freedom and repeats."""
     check_level(level)
     if crossed.chips == 1 or crossed.inputs == 1:
@@ -318,12 +340,9 @@ def _interval(crossed: CrossedMean, se: float, df: float, repeats: int, level: f
     if crossed.constant:
         return unanimous_interval(crossed.mean, repeats, level, crossed.bounds)
     mean, (least, greatest) = crossed.mean, crossed.bounds
-    half = float(stdtrit(df, 0.5 + level / 2.0)) * se
-    if crossed.bounds == FRACTION:
-        half /= mean * (1.0 - mean)
-        low, high = float(expit(logit(mean) - half)), float(expit(logit(mean) + half))
-    else:
-        low, high = mean - half, mean + half
+    low = high = mean
+    if se > 0.0:
+        low, high = skewed_interval(mean, se, third, float(stdtrit(df, 0.5 + level / 2.0)))
     if _is_rare(crossed):
         usual = _usual(mean, crossed.bounds)
         below, above = _departures(crossed)
@@ -357,7 +376,10 @@ def _upper_fraction(fraction: float, inputs: int, level: float) -> float:
 
 
 def chips_interval(values: NDArray, level: float = 0.95, bounds: tuple[float, float] = FRACTION) -> Interval:
-    """Interval of the mean over all chips like these, on these very inputs: Student's t with T - 1 degrees.
+    """Interval of the mean over all chips like these, on these very inputs.
+
+    Student's t with T - 1 degrees of freedom, corrected for skewness by Hall's transformation. With 20 chips
+    of skewness -3.6 it covered 94 %, Student's t 88 %.
 
     Parameters
     ----------
@@ -380,6 +402,7 @@ def chips_interval(values: NDArray, level: float = 0.95, bounds: tuple[float, fl
         raise UserError("The mean over chips was asked of 0 chips; at least 1 is needed.")
     if (values == values[0]).all():
         return unanimous_interval(float(values[0]), count - 1, level, bounds)
-    half = float(stdtrit(count - 1, 0.5 + level / 2.0)) * float(values.std(ddof=1)) / math.sqrt(count)
-    mean = float(values.mean())
-    return Interval(max(bounds[0], mean - half), min(bounds[1], mean + half))
+    se = float(values.std(ddof=1)) / math.sqrt(count)
+    t = float(stdtrit(count - 1, 0.5 + level / 2.0))
+    low, high = skewed_interval(float(values.mean()), se, third_of_mean(values), t)
+    return Interval(max(bounds[0], low), min(bounds[1], high))

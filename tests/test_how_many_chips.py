@@ -1,0 +1,94 @@
+"""The study of chips and inputs: its tables against the statistics, its text, its figure, its refusals."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import reliability as rl
+from reliability.analyses.how_many_chips import HowManyChips
+from reliability.design import load_study
+from reliability.statistics import Outcomes
+from reliability.statistics.components import variance_components
+from reliability.statistics.planning import Split, half_width
+
+
+@pytest.fixture(scope="module")
+def found():
+    _, study = load_study("how_many_chips")
+    study = replace(study, chips=80)
+    network, dataset = study.load()
+    setting = study.setting(network, dataset)
+    return setting, study.analysis.answer(setting)
+
+
+def test_the_split_is_that_of_the_pilot(found):
+    setting, answer = found
+    trials = rl.simulate(setting.network, setting.dataset, setting.chip, chips=80)
+    packed = np.stack([np.frombuffer(bits, np.uint8) for bits in trials["correct_bits"]])
+    expected = variance_components([Outcomes(packed, 450)])
+    split = answer.tables["split"]
+    own = split[split["of"] == "mean"]
+    assert own["value"].tolist() == [part.value for part in expected]
+    assert own["high"].tolist() == [part.interval.high for part in expected]
+    # The drop has the same chips, and inputs less the digital network's.
+    drop = split[split["of"] == "drop"]
+    assert drop["value"].iloc[0] == pytest.approx(own["value"].iloc[0])
+    assert drop["value"].iloc[1] < own["value"].iloc[1]
+
+
+def test_plans_reach_what_is_wanted(found):
+    _, answer = found
+    plans, split = answer.tables["plans"], answer.tables["split"]
+    assert len(plans) == 2 * 2 * 5
+    for name in ("mean", "drop"):
+        values = split[split["of"] == name]["value"]
+        for _, row in plans[(plans["of"] == name) & (plans["varies"] == "chips and inputs")].iterrows():
+            if math.isfinite(row["value"]):
+                assert half_width(Split(*values), row["chips"], row["inputs"]) <= row["half_width"]
+                assert row["low"] <= row["value"] <= row["high"]
+            else:
+                assert row["inputs_needed"] > row["all_inputs"] or row["half_width"] < 0.02
+    assert plans["value"].isin([math.inf]).any()
+    assert "out of reach: needs" in answer.text
+    assert "gain next to nothing for the mean" in answer.text
+
+
+def test_every_estimate_says_what_it_is(found):
+    for name in ("split", "cost", "plans"):
+        table = found[1].tables[name]
+        assert {"value", "low", "high", "level", "method", "varies"} <= set(table.columns)
+        assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
+    cost = found[1].tables["cost"]
+    assert (cost["value"] >= 0.0).all() and cost["value"].iloc[1] > 0.0
+
+
+def test_text_and_figure(found):
+    _, answer = found
+    assert max(map(len, answer.text.splitlines())) <= 100
+    figure = answer.draw()
+    assert len(figure.axes) == 2
+    widths = answer.tables["half_widths"]
+    assert widths.groupby("of")["half_width"].min().max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"chips": 2}, "2 chips on 450 inputs; at least 3 chips on 8 inputs"),
+        ({"inputs": 7}, "1000 chips on 7 inputs"),
+        ({"metric": "per-class"}, "right or wrong"),
+    ],
+)
+def test_what_it_cannot_split_is_refused(change, words):
+    study = replace(load_study("how_many_chips")[1], **change)
+    setting = study.setting(*study.load())
+    with pytest.raises(rl.UserError, match=words):
+        study.analysis.answer(setting)
+
+
+@pytest.mark.parametrize("widths", [(), (0.0,), (2.0,), 0.01])
+def test_impossible_half_widths_are_refused(widths):
+    with pytest.raises(rl.UserError, match=r"analysis\.half_widths"):
+        HowManyChips(half_widths=widths)
