@@ -111,7 +111,10 @@ class Answer:
 
 
 class Analysis(ABC):
-    """What a study does in place of one sweep: a frozen dataclass that ``--set analysis.NAME`` sets."""
+    """What a study does in place of one sweep.
+
+    A frozen dataclass, whose fields are the ``analysis.NAME`` that ``--set`` sets.
+    """
 
     @abstractmethod
     def plan(self, setting: Setting) -> str:

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from reliability.chip import Chip
 from reliability.crossbar import chip_network
@@ -346,5 +345,7 @@ def predict(
 @functools.lru_cache
 def _lattice(classes: int) -> np.ndarray:
     """Points of the unit cube, away from its faces."""
-    points = stats.qmc.Sobol(classes, scramble=True, rng=0).random(POINTS)
+    from scipy.stats import qmc
+
+    points = qmc.Sobol(classes, scramble=True, rng=0).random(POINTS)
     return np.clip(points, 1e-12, 1 - 1e-12)

@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
-from scipy.special import ndtr
+from scipy.special import fdtri, ndtr, ndtri
 
 from reliability.analytic import AnalyticNetwork
 from reliability.chip import Chip
@@ -198,7 +197,7 @@ def estimate_tail(
     corrected[chosen] = (failed - likely[chosen]) / probabilities[chosen]
     values = likely + corrected
     value, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(chips)
-    half = float(stats.norm.ppf(0.5 + level / 2)) * error
+    half = float(ndtri(0.5 + level / 2)) * error
     found = Controlled(value, error, max(value - half, 0.0), min(value + half, 1.0), 1.0, chips - 1)
     own = _row("tail", found, "two-phase sample by surrogate", level) | {
         "chips": len(chosen),
@@ -355,6 +354,6 @@ def _against(
     plain = plain | {"chips": seen, "evaluations": seen * total, "inputs_per_chip": total}
     gain = variance / found.error**2 * total / own["evaluations"] if found.error > 0 else math.inf
     # Both variances are estimates.
-    ratio = stats.f(seen - 1, max(found.df, 1)).ppf([0.975, 0.025])
+    ratio = fdtri(seen - 1, max(found.df, 1), [0.975, 0.025])
     own = own | {"gain": gain, "gain_low": gain / ratio[0], "gain_high": gain / ratio[1]}
     return pd.DataFrame([own, plain])

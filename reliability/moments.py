@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtr, ndtri
 
 from reliability.chip import Chip
 from reliability.crossbar import Crossbar, chip_network, crossbars_of
@@ -189,10 +189,12 @@ def cell_moments(
 @functools.lru_cache
 def _latents(program: tuple[str, ...], held: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Points of the latents of programming and of each time, block by block, from their kinds."""
-    points = stats.qmc.Sobol(max(len(program) + len(held), 1), scramble=True, rng=0).random(_POINTS)
+    from scipy.stats import qmc
+
+    points = qmc.Sobol(max(len(program) + len(held), 1), scramble=True, rng=0).random(_POINTS)
     for j, kind in enumerate(program + held):
         if kind == NORMAL:
-            column = stats.norm.ppf(points[:, j])
+            column = ndtri(points[:, j])
             points[:, j] = (column - column.mean()) / column.std()
     blocks = points.reshape(-1, BLOCK, points.shape[1]).transpose(0, 2, 1)
 
@@ -275,6 +277,6 @@ def _mean_magnitude(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
     a = mean / spread
     return np.where(
         variance > 0,
-        spread * math.sqrt(2 / math.pi) * np.exp(-a * a / 2) + mean * (1 - 2 * stats.norm.cdf(-a)),
+        spread * math.sqrt(2 / math.pi) * np.exp(-a * a / 2) + mean * (1 - 2 * ndtr(-a)),
         np.abs(mean),
     )

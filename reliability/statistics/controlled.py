@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from reliability.errors import UserError
 from reliability.statistics.interval import check_level
@@ -60,7 +60,7 @@ def controlled_mean(
     residual = values - values.mean() - slope * centred
     scale = 1 / count + (controls.mean() ** 2 / power if power > 0 else 0.0)
     error = math.sqrt(float(residual @ residual) / df * scale + (slope * known_error) ** 2)
-    half = float(stats.t.ppf(0.5 + level / 2, df)) * error
+    half = float(stdtrit(df, 0.5 + level / 2)) * error
     return Controlled(value, error, value - half, value + half, slope, df)
 
 
