@@ -29,10 +29,10 @@ def take(out, source):
 
 
 @compiled()
-def draw(out, start, latent, supplied, chip, copy, block, blocks):
-    """One latent of one block of devices, from the counter or from what the caller supplied."""
+def draw(out, start, latent, supplied, slot, chip, copy, block, blocks):
+    """One latent of one block of devices, from the counter or from what the caller supplied in ``slot``."""
     if latent.supplied_at >= 0:
-        first = latent.supplied_at + chip * latent.supplied_step + (copy * blocks + block) * BLOCK
+        first = latent.supplied_at + slot * latent.supplied_step + (copy * blocks + block) * BLOCK
         take(out[start : start + BLOCK], supplied[first : first + BLOCK])
     elif latent.kind == NORMAL:
         fill_normals(
@@ -149,7 +149,7 @@ def _weights_at(work, layer, s, block):
 
 
 @compiled()
-def _combine(plan, work, layer, time, chip, s, block, g, v, z, readout, w):
+def _combine(plan, work, layer, time, slot, chip, s, block, g, v, z, readout, w):
     """One slice's weights of a block and their variance, from its devices; returns their read-out."""
     _weights_of_slice(g, layer.devices, layer.scale, w)
     variance = work.variance[:BLOCK]
@@ -163,7 +163,7 @@ def _combine(plan, work, layer, time, chip, s, block, g, v, z, readout, w):
     take(outputs, w)
     if layer.variance_at >= 0:
         latent = plan.latents[layer.readout_at + time]
-        draw(z, 0, latent, plan.supplied, chip, s, block, layer.blocks)
+        draw(z, 0, latent, plan.supplied, slot, chip, s, block, layer.blocks)
         _add_reading(outputs, variance, z)
     count = min(BLOCK, layer.rows * layer.lines - block * BLOCK)
     return plan.parameters[layer.significance_at + s] * _sum_of_magnitudes(outputs, count)
@@ -192,7 +192,7 @@ def _recall(work, layer, s, block, g, v):
 
 
 @compiled()
-def realise(plan, work, index, time, program, readout, share, chip):
+def realise(plan, work, index, time, program, readout, share, slot, chip):
     """One layer's weights on one chip at one time; the devices are programmed first if asked.
 
     Parameters
@@ -209,8 +209,8 @@ def realise(plan, work, index, time, program, readout, share, chip):
     share : bool
         Whether to start from the sums that all chips share. Where rounding would lose too much,
         ``work.shared`` says that this was not done.
-    chip : int
-        Number of the chip.
+    slot, chip : int
+        Where its supplied latents stand, and the chip's number, by which the counter draws all others.
 
     Returns
     -------
@@ -264,7 +264,7 @@ def realise(plan, work, index, time, program, readout, share, chip):
                     _targets_of_copy(signed, devices, device, layer.g_min, target)
                     for j in range(layer.program_latents):
                         latent = plan.latents[layer.program_latents_at + j]
-                        draw(z, j * BLOCK, latent, plan.supplied, chip, copy, block, layer.blocks)
+                        draw(z, j * BLOCK, latent, plan.supplied, slot, chip, copy, block, layer.blocks)
                     call_program(layer.program, target, z, state, program_parameters)
                     if layer.corrected and s + 1 < layer.slices:
                         z[: layer.time_latents * BLOCK] = _F(0)
@@ -281,7 +281,7 @@ def realise(plan, work, index, time, program, readout, share, chip):
                 here = slice(device * BLOCK, (device + 1) * BLOCK)
                 for j in range(layer.time_latents):
                     latent = plan.latents[latents_of_time + j]
-                    draw(z, j * BLOCK, latent, plan.supplied, chip, copy, block, layer.blocks)
+                    draw(z, j * BLOCK, latent, plan.supplied, slot, chip, copy, block, layer.blocks)
                 _conduct(
                     plan, work, layer, effects, time, chip, copy, block, state, z, time_parameters,
                     g[here], v[here],
@@ -290,7 +290,7 @@ def realise(plan, work, index, time, program, readout, share, chip):
                 _keep(work, layer, s, block, g, v)
                 continue
             w = target if share else _weights_at(work, layer, s, block)
-            total += _combine(plan, work, layer, time, chip, s, block, g, v, z, readout, w)
+            total += _combine(plan, work, layer, time, slot, chip, s, block, g, v, z, readout, w)
             if share:
                 deviate(w, signed, layer.scale, work.deviations[used : used + BLOCK])
                 used += BLOCK
@@ -315,7 +315,7 @@ def realise(plan, work, index, time, program, readout, share, chip):
             for s in range(layer.slices):
                 _recall(work, layer, s, block, g, v)
                 w = _weights_at(work, layer, s, block)
-                total += _combine(plan, work, layer, time, chip, s, block, g, v, z, readout, w)
+                total += _combine(plan, work, layer, time, slot, chip, s, block, g, v, z, readout, w)
     work.shared[index] = share and rounding <= ROUNDING * energy
     return total
 

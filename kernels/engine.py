@@ -24,7 +24,7 @@ _FLOOR = 1e-4
 
 
 @njit(inline="always")
-def _run_chip(plan, work, chip, ranks, checksums, clipped, shared, logits):
+def _run_chip(plan, work, slot, chip, ranks, checksums, clipped, shared, logits):
     """One chip: program, then for each time read the devices, compensate, classify all inputs.
 
     ``ranks`` is uint8 (times, variants, inputs), ``checksums`` uint64 (times, variants), ``clipped`` int64
@@ -41,9 +41,9 @@ def _run_chip(plan, work, chip, ranks, checksums, clipped, shared, logits):
             if plan.layers[index].analog == 0:
                 continue
             share = plan.rounds and plan.layers[index].spans > 0 and not is_reference
-            total = realise(plan, work, index, time, time == 0, plan.reference, share, chip)
+            total = realise(plan, work, index, time, time == 0, plan.reference, share, slot, chip)
             if share and work.shared[index] == 0:
-                realise(plan, work, index, time, time == 0, False, False, chip)
+                realise(plan, work, index, time, time == 0, False, False, slot, chip)
             if plan.weights_step > 0 and plan.layers[index].spans == 0:
                 scale_deviations(plan, work, plan.layers[index])
             if is_reference:
@@ -89,25 +89,32 @@ def _run_chip(plan, work, chip, ranks, checksums, clipped, shared, logits):
 
 
 @compiled(nogil=True)
-def run_worker(plan, work, taken, first_chip, chips, ranks, checksums, clipped, shared, logits):
+def run_worker(plan, work, taken, first_slot, numbers, ranks, checksums, clipped, shared, logits):
     """Simulate chips until all are ``taken``, which counts them; other arguments as :func:`run_chips`."""
     # Whoever is free takes the next chip: a core that others use too does not hold up the rest.
     i = take_next(taken)
-    while i < chips:
+    while i < numbers.size:
         wanted = i if logits.size > 0 else 0
-        _run_chip(plan, work, first_chip + i, ranks[i], checksums[i], clipped[i], shared[i], logits[wanted])
+        _run_chip(
+            plan, work, first_slot + i, numbers[i], ranks[i], checksums[i], clipped[i], shared[i],
+            logits[wanted],
+        )  # fmt: skip
         i = take_next(taken)
 
 
-def run_chips(plan, workspaces, first_chip, chips, workers, ranks, checksums, clipped, shared, logits):
-    """Simulate chips ``first_chip`` to ``first_chip + chips - 1``.
+def run_chips(plan, workspaces, first_slot, numbers, workers, ranks, checksums, clipped, shared, logits):
+    """Simulate chips by their numbers.
 
     Parameters
     ----------
     plan : layout.Plan
     workspaces : layout.Workspace
         Each array with one row a worker.
-    first_chip, chips, workers : int
+    first_slot : int
+        Where the first chip's supplied latents stand; the other chips' follow.
+    numbers : ndarray of int64, shape (chips,)
+        By which the counter draws what is not supplied.
+    workers : int
     ranks : ndarray of uint8, shape (chips, times, variants, inputs)
         Written: see :func:`forward.rank`.
     checksums : ndarray of uint64, shape (chips, times, variants)
@@ -123,7 +130,7 @@ def run_chips(plan, workspaces, first_chip, chips, workers, ranks, checksums, cl
 
     def run(worker):
         work = Workspace(*(array[worker] for array in workspaces))
-        run_worker(plan, work, taken, first_chip, chips, ranks, checksums, clipped, shared, logits)
+        run_worker(plan, work, taken, first_slot, numbers, ranks, checksums, clipped, shared, logits)
 
     with ThreadPoolExecutor(workers) as pool:
         try:
@@ -131,4 +138,4 @@ def run_chips(plan, workspaces, first_chip, chips, workers, ranks, checksums, cl
                 pass
         finally:
             # Whoever interrupts waits for the chips that have begun, and for no others.
-            taken[0] = chips
+            taken[0] = numbers.size

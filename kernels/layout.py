@@ -152,7 +152,7 @@ LATENT = np.dtype(
         ("key0", np.uint32),
         ("key1", np.uint32),
         ("supplied_at", np.int64),  # in supplied; -1: drawn from the counter
-        ("supplied_step", np.int64),  # from one chip to the next
+        ("supplied_step", np.int64),  # from one slot to the next
     ]
 )
 
@@ -223,7 +223,7 @@ Plan = namedtuple(
         "base",  # float32: exact column sums of each span, [block][line][VECTOR]
         "targets",
         "parameters",
-        "supplied",  # float32: latents given by the caller, from chip 0 on
+        "supplied",  # float32: latents given by the caller, slot by slot
         "effects",  # EFFECTS, one an analog layer
         "wires",  # wires.WIRES
         "seconds",  # float64: the times

@@ -28,7 +28,8 @@ def realise_chips(plan, work, first_chip, weights):
                 layer = plan.layers[index]
                 if layer.analog == 0:
                     continue
-                total = realise(plan, work, index, time, time == 0, plan.reference, False, first_chip + i)
+                chip = first_chip + i
+                total = realise(plan, work, index, time, time == 0, plan.reference, False, chip, chip)
                 if plan.reference and time == 0:
                     work.readout[index] = total
                     continue

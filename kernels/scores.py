@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .cache import compiled
+from .float32 import exp32
 from .intrinsics import bits_of, prefer_wide_vectors
 from .simd import VECTOR
 
@@ -41,3 +42,33 @@ def checksum(logits, classes, count):
         for i in range(count):
             total += np.uint64(bits_of(logits[c * VECTOR + i]))
     return total
+
+
+@compiled()
+def doubts(logits, labels, width, out):
+    """How close each chip's answers come to being wrong, in (0, 1): a smooth count of its wrong answers.
+
+    The mean over inputs of the logistic function of minus the margin over ``width``, where the margin is the
+    right class's logit less the highest other one. A margin that is not a number counts as wrong.
+
+    Parameters
+    ----------
+    logits : ndarray of float32, shape (chips, inputs, classes)
+    labels : ndarray of int64, shape (inputs,)
+    width : float32
+    out : ndarray of float64, shape (chips,)
+        Written.
+    """
+    limit = np.float32(15)
+    chips, inputs, classes = logits.shape
+    for i in range(chips):
+        total = 0.0
+        for n in range(inputs):
+            own, other = logits[i, n, labels[n]], np.float32(-np.inf)
+            for c in range(classes):
+                if c != labels[n]:
+                    other = max(other, logits[i, n, c])
+            far = (own - other) / width
+            far = min(max(far, -limit), limit) if far == far else -limit
+            total += 1.0 / (1.0 + exp32(far))
+        out[i] = total / inputs

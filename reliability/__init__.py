@@ -58,6 +58,7 @@ from reliability.montecarlo import simulate  # noqa: E402
 from reliability.network import Network, load_network  # noqa: E402
 from reliability.onnx_reader import from_torch  # noqa: E402
 from reliability.output_errors import OutputErrors, output_errors  # noqa: E402
+from reliability.rare import RareFailures, rare_failure  # noqa: E402
 from reliability.realisation import chip_weights  # noqa: E402
 from reliability.sensitivity import measure_sensitivity  # noqa: E402
 from reliability.settings import load_chip  # noqa: E402
@@ -104,6 +105,7 @@ __all__ = [
     "Network",
     "OutputErrors",
     "Points",
+    "RareFailures",
     "RunError",
     "Setting",
     "Slices",
@@ -134,6 +136,7 @@ __all__ = [
     "output_errors",
     "predict",
     "projected_gradient",
+    "rare_failure",
     "save_second_derivatives",
     "second_derivatives",
     "simulate",

@@ -191,8 +191,9 @@ def estimate_tail(
     doubt = np.maximum(doubt, _LEAST * doubt.max())
     probabilities = inclusion_probabilities(doubt, max(round(share * chips), 1))
     chosen = systematic_sample(probabilities, np.random.default_rng([seed, 7]))
-    right = simulation.correct(chosen)
-    failed = right < needed
+    step = simulation.block_chips
+    parts = [simulation.evaluate(0, chosen[at : at + step]).scores for at in range(0, len(chosen), step)]
+    failed = np.rint(np.concatenate(parts).ravel() * total) < needed
     corrected = np.zeros(chips)
     corrected[chosen] = (failed - likely[chosen]) / probabilities[chosen]
     values = likely + corrected

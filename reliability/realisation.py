@@ -61,7 +61,7 @@ def chip_weights(
     for index, crossbar in enumerate(crossbars_of(chip_network(network, chip), chip).values()):
         if not crossbar.settings.analog:
             continue
-        realise(plan.arrays, work, index, 0, True, False, False, number)
+        realise(plan.arrays, work, index, 0, True, False, False, number, number)
         layer, mapped = plan.arrays.layers[index], crossbar.mapped
         slices = work.weights[layer["weights_at"] :][: layer["slices"] * layer["slice_step"]]
         slices = slices.reshape(layer["slices"], -1)[:, : layer["lines"] * layer["rows"]]

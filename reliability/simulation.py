@@ -146,6 +146,7 @@ class Simulation:
                     f"seeds[{at!r}] names no layer with weights: these are {', '.join(known[2:])}"
                 )
             whole(f"seeds[{at!r}]", own, 0, 2**63 - 1)
+        self.role: Role = role
         self._options: dict[str, Any] = {
             "seed": self.seed,
             "role": role,
@@ -160,7 +161,7 @@ class Simulation:
     @cached_property
     def reference(self) -> np.ndarray:
         """The metric of the digital network, one value an input."""
-        return self._outcomes_of(self._digital_logits())
+        return self._outcomes_of(self.digital_logits)
 
     @property
     def block_chips(self) -> int:
@@ -190,6 +191,11 @@ class Simulation:
     def block(self, group: int, first: int, count: int) -> Block:
         """Simulate chips ``first`` to ``first + count - 1`` under the conditions of one group."""
         self._check_supplied(first + count)
+        return self.evaluate(group, np.arange(first, first + count))
+
+    def evaluate(self, group: int, numbers: np.ndarray) -> Block:
+        """Simulate chips by their numbers; supplied latents are those of the first one and what follows."""
+        first, count = int(numbers[0]), len(numbers)
         plan = self._plan(group)
         shape = (count, len(plan.times), len(plan.variants))
         ranks = np.empty((*shape, len(self.labels)), np.uint8)
@@ -202,7 +208,7 @@ class Simulation:
         with self._workspaces_in_use:
             workspaces = self._workspaces[group]
             run_chips(
-                plan.arrays, workspaces, first, count, workers, ranks, checksums, clipped, shared, logits
+                plan.arrays, workspaces, first, numbers, workers, ranks, checksums, clipped, shared, logits
             )
         outcomes = self.metric.outcomes(ranks, logits, self.labels)
         bits = np.packbits(outcomes, axis=-1) if outcomes.dtype == bool else np.empty((*shape, 0), np.uint8)
@@ -214,6 +220,7 @@ class Simulation:
         part = copy.copy(self)
         part.inputs, part.labels = self.inputs[chosen], self.labels[chosen]
         part.dataset = replace(self.dataset, x=self.dataset.x[chosen], y=self.dataset.y[chosen])
+        part.__dict__["digital_logits"] = self.digital_logits[chosen]
         part.__dict__["reference"] = self.reference[chosen]
         part._plans, part._workspaces, part._workspaces_in_use = {}, {}, threading.Lock()
         return part
@@ -245,7 +252,7 @@ class Simulation:
             ranges = self.ranges(self.sweep.groups[place.group].chip)
             if not ranges:
                 continue
-            plan = self._compiled(place.group)
+            plan = self.compiled(place.group)
             clipped = joined[place.group].clipped[:, place.time, place.variant].mean(axis=0)
             shares = clipped / np.maximum(plan.conversions, 1)
             for i, name in enumerate(plan.layers):
@@ -347,7 +354,8 @@ class Simulation:
         x = given.x if isinstance(given, Dataset) else given[0] if isinstance(given, tuple) else given
         return self.network.prepare(np.asarray(x)[:count])
 
-    def _compiled(self, group: int) -> Compiled:
+    def compiled(self, group: int) -> Compiled:
+        """What the kernels simulate for one group of conditions."""
         if group not in self._plans:
             described = self.sweep.groups[group]
             self._plans[group] = compile_plan(
@@ -366,14 +374,15 @@ class Simulation:
         return self._plans[group]
 
     def _plan(self, group: int) -> Compiled:
-        plan = self._compiled(group)
+        plan = self.compiled(group)
         if group not in self._workspaces:
             # Neighbouring blocks use the same group; the arrays of the others are let go.
             self._workspaces.clear()
             self._workspaces[group] = plan.workspaces(self.threads)
         return plan
 
-    def _digital_logits(self) -> np.ndarray:
+    @cached_property
+    def digital_logits(self) -> np.ndarray:
         """The digital network's logits; by the kernels where plain NumPy would take long."""
         if self.products_per_input * len(self.labels) < _LONG:
             return self.network.forward(self.inputs)
@@ -395,7 +404,7 @@ class Simulation:
         logits = np.empty((*ranks.shape, self.network.classes), np.float32)
         sums, clipped = np.zeros((1, 1, 1), np.uint64), np.zeros((1, 1, 1, len(plan.layers), 2), np.int64)
         shared = np.zeros((1, 1), np.uint8)
-        run_chips(plan.arrays, plan.workspaces(1), 0, 1, 1, ranks, sums, clipped, shared, logits)
+        run_chips(plan.arrays, plan.workspaces(1), 0, np.arange(1), 1, ranks, sums, clipped, shared, logits)
         return logits[0, 0, 0]
 
     def _outcomes_of(self, logits: np.ndarray) -> np.ndarray:
@@ -431,7 +440,7 @@ class Simulation:
             columns["accuracy"] = scores
         for i, name in enumerate(("dac_clipped", "adc_clipped")):
             if self._converts[i]:
-                conversions = self._compiled(group).conversions[:, i].sum()
+                conversions = self.compiled(group).conversions[:, i].sum()
                 columns[name] = block.clipped[here].sum(axis=1)[:, i] / max(conversions, 1)
         columns["first_layer"] = np.where(block.shared[:, here[1]] > 0, "int8", "float32")
         columns["checksum"] = block.checksums[here]

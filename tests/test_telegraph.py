@@ -115,7 +115,7 @@ def variance_of(telegraph: rl.Telegraph, inputs: int) -> tuple[np.ndarray, np.nd
     chip = rl.Chip(device=IDEAL, mapping=rl.Mapping(weight_max=1.0), telegraph=telegraph)
     plan = compile_plan(network, x, labels, chip)
     work = Workspace(*(array[0] for array in plan.workspaces(1)))
-    realise(plan.arrays, work, 0, 0, True, False, False, 0)
+    realise(plan.arrays, work, 0, 0, True, False, False, 0, 0)
     layer = plan.arrays.layers[0]
     variance = np.zeros(250_000, np.float32)
     if layer["variance_at"] >= 0:
