@@ -171,8 +171,6 @@ def run(
     """Run a prepared :class:`Simulation`; parameters as in :func:`simulate`."""
     if chips is not None and ci_width is not None:
         raise UserError("give either chips or ci_width, not both")
-    # A metric that fails does so on the digital network, before any chip is simulated.
-    _ = simulation.reference
     simulation.check_ideal()
     if ci_width is None:
         total = whole("chips", 1000 if chips is None else chips, 1, 2**31)

@@ -157,6 +157,9 @@ class Simulation:
         self._ranges: list[tuple[Chip, dict[str, Ranges]]] = []
         self._workspaces: dict[int, Any] = {}
         self._workspaces_in_use = threading.Lock()
+        if self.metric.score is not None:
+            # A user's own metric that fails does so here, on the digital network.
+            _ = self.reference
 
     @cached_property
     def reference(self) -> np.ndarray:
