@@ -1,0 +1,114 @@
+"""Fewer chips and inputs for the same answer: against plain simulation of the same inputs."""
+
+import numpy as np
+import pytest
+
+import reliability as rl
+from reliability.analytic import AnalyticNetwork
+from reliability.economy import estimate_mean, estimate_tail
+from reliability.errors import UserError
+from reliability.surrogate import Surrogate
+
+GAUSSIAN = rl.Chip(device=rl.devices.gaussian(sigma=0.1))
+PCM = rl.Chip(compensation="global")
+OFFSET = rl.Chip(mapping=rl.Mapping(scheme="offset"), device=rl.devices.gaussian(sigma=0.05))
+
+
+@pytest.fixture(scope="module")
+def subject():
+    return rl.load_network("digits-mlp"), rl.load_dataset("digits")
+
+
+@pytest.fixture(scope="module")
+def surrogate(subject):
+    return Surrogate(AnalyticNetwork(*subject, GAUSSIAN))
+
+
+@pytest.mark.parametrize(("chip", "time_s"), [(GAUSSIAN, 0.0), (PCM, rl.DAY), (OFFSET, 0.0)])
+def test_coordinates_are_standard_and_tell_how_good_a_chip_is(subject, chip, time_s):
+    surrogate = Surrogate(AnalyticNetwork(*subject, chip, time_s=time_s))
+    coordinates = surrogate.coordinates(0, 1000, seed=3, role="search")
+    # 4 standard errors of a mean and of a variance over 1,000 chips.
+    assert np.abs(coordinates.mean(axis=0)).max() < 0.16
+    assert np.abs(coordinates.var(axis=0) - 1).max() < 0.25
+    trials = rl.simulate(*subject, chip, time_s=time_s, chips=1000, seed=3, role="search")
+    told = surrogate.accuracies(coordinates)
+    assert np.corrcoef(told, trials["accuracy"])[0, 1] > 0.75
+    assert told.mean() == pytest.approx(surrogate.mean, abs=4 * told.std() / 1000**0.5)
+    assert surrogate.mean == pytest.approx(surrogate.analytic.accuracy, abs=1e-9)
+
+
+@pytest.mark.parametrize(("sigma", "short"), [(0.06, 0.1), (0.1, 0.25)])
+def test_the_law_of_chips_without_devices(subject, sigma, short):
+    chip = rl.Chip(device=rl.devices.gaussian(sigma=sigma))
+    drawn = Surrogate(AnalyticNetwork(*subject, chip)).chip_accuracies(20_000)
+    simulated = rl.simulate(*subject, chip, chips=4000, seed=8)["accuracy"]
+    assert drawn.mean() == pytest.approx(simulated.mean(), abs=0.0015)
+    # Slopes alone miss the worst chips, where curvature counts.
+    assert (1 - short) * simulated.std() <= drawn.std() <= 1.05 * simulated.std()
+    assert 0 <= np.quantile(drawn, 0.05) - simulated.quantile(0.05) <= short * 0.03
+
+
+def test_chips_by_number_are_those_of_a_block(subject):
+    simulation = AnalyticNetwork(*subject, GAUSSIAN).simulation
+    chosen = np.array([3, 11, 4, 90])
+    together = simulation.block(0, 0, 100).scores[chosen]
+    assert np.array_equal(simulation.evaluate(0, chosen).scores, together)
+
+
+@pytest.mark.parametrize(("chip", "time_s"), [(GAUSSIAN, 0.0), (PCM, rl.DAY), (OFFSET, 0.0)])
+def test_the_mean_of_few_evaluations_is_that_of_many(subject, chip, time_s):
+    found = estimate_mean(*subject, chip, time_s=time_s, half_width=0.0015, seed=1).table.iloc[0]
+    trials = rl.simulate(*subject, chip, time_s=time_s, chips=8000, seed=9)
+    truth, error = trials["accuracy"].mean(), trials["accuracy"].sem()
+    assert found["value"] == pytest.approx(truth, abs=3.5 * np.hypot(found["error"], error))
+    assert (found["high"] - found["low"]) / 2 <= 0.0015
+    assert found["gain"] > 6 and found["gain_low"] < found["gain"] < found["gain_high"]
+
+
+def test_the_same_seed_is_the_same_estimate_on_any_number_of_threads(subject):
+    one, two = (
+        estimate_mean(*subject, GAUSSIAN, chips=64, threads=threads).table.iloc[0] for threads in (1, 2)
+    )
+    assert one["value"] == pytest.approx(two["value"], abs=1e-9)
+    assert one["chips"] == 64 and one["evaluations"] == 64 * 32
+
+
+@pytest.mark.slow
+def test_intervals_of_the_mean_cover_and_are_not_biased(subject, surrogate):
+    trials = rl.simulate(*subject, GAUSSIAN, chips=60_000, seed=4)
+    truth, error = trials["accuracy"].mean(), trials["accuracy"].sem()
+    found = [
+        estimate_mean(*subject, GAUSSIAN, chips=128, seed=10 + r, surrogate=surrogate).table.iloc[0]
+        for r in range(500)
+    ]
+    values = np.array([row["value"] for row in found])
+    held = np.mean([row["low"] <= truth <= row["high"] for row in found])
+    # 3 standard errors of a coverage over 500 repeats.
+    assert held >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 500)
+    assert abs(values.mean() - truth) <= 3 * np.hypot(error, values.std(ddof=1) / 500**0.5)
+    plain = trials["accuracy"].var() * 450
+    assert plain / (values.var(ddof=1) * 128 * 32) > 10
+
+
+def test_the_share_of_bad_chips(subject, surrogate):
+    trials = rl.simulate(*subject, GAUSSIAN, chips=20_000, seed=5)
+    target = trials["accuracy"].quantile(0.03)
+    truth = (trials["accuracy"] < target).mean()
+    found = estimate_tail(*subject, GAUSSIAN, target, surrogate=surrogate, seed=6).table.iloc[0]
+    error = np.hypot(found["error"], np.sqrt(truth * (1 - truth) / 20_000))
+    assert found["value"] == pytest.approx(truth, abs=3.5 * error)
+    assert found["chips"] == 1000 and found["realised"] == 20_000
+    assert found["gain"] > 2.5
+
+
+def test_partly_frozen_telegraph_noise_is_refused(subject):
+    noise = rl.Telegraph(amplitude=0.2, correlation_s=1e-4, read_interval_s=1e-6)
+    with pytest.raises(UserError, match="partly frozen"):
+        estimate_mean(*subject, rl.Chip(device=rl.devices.gaussian(sigma=0.05), telegraph=noise))
+
+
+@pytest.mark.parametrize("half_width", [0.0, 2.0])
+def test_a_width_that_is_none_is_refused(subject, surrogate, half_width):
+    with pytest.raises(UserError, match="half_width = "):
+        estimate_mean(*subject, GAUSSIAN, half_width=half_width, surrogate=surrogate)
