@@ -46,7 +46,7 @@ def test_the_law_of_chips_without_devices(subject, sigma, short):
     assert drawn.mean() == pytest.approx(simulated.mean(), abs=0.0015)
     # Slopes alone miss the worst chips, where curvature counts.
     assert (1 - short) * simulated.std() <= drawn.std() <= 1.05 * simulated.std()
-    assert 0 <= np.quantile(drawn, 0.05) - simulated.quantile(0.05) <= short * 0.03
+    assert -0.002 <= np.quantile(drawn, 0.05) - simulated.quantile(0.05) <= short * 0.03
 
 
 def test_chips_by_number_are_those_of_a_block(subject):
