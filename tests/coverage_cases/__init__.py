@@ -68,11 +68,15 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Case:
-    """A registered case: ``run(rng, repeats)`` yields coverages; ``repeats`` are those of the full run."""
+    """A registered case: ``run(rng, repeats)`` yields coverages; ``repeats`` are those of the full run.
+
+    ``elsewhere`` says that other tests try it, so that only the benchmark runs it from here.
+    """
 
     name: str
     repeats: int
     run: Callable[[np.random.Generator, int], Iterator[Coverage]]
+    elsewhere: bool = False
 
     def coverages(self, repeats: int | None = None) -> list[Coverage]:
         """The coverages, of fewer repeats where given; always of the same draws."""
@@ -83,11 +87,11 @@ class Case:
 CASES: dict[str, Case] = {}
 
 
-def case(repeats: int = 0) -> Callable:
+def case(repeats: int = 0, elsewhere: bool = False) -> Callable:
     """Register a function as a case with so many repeats; 0 for one that enumerates."""
 
     def register(run: Callable) -> Callable:
-        CASES[run.__name__] = Case(run.__name__, repeats, run)
+        CASES[run.__name__] = Case(run.__name__, repeats, run, elsewhere)
         return run
 
     return register
