@@ -5,7 +5,7 @@
 prints two markdown tables. First a failure that plain Monte Carlo reaches, against it. Then one near 1e-6,
 estimated again and again: each interval, how far its upper end is from the estimate, how many chips it took,
 how many plain Monte Carlo would have needed for an interval as narrow, and whether it covers the mean of all
-the other repeats, which it had no part in. A repeat takes 12 to 25 seconds on two cores.
+the other repeats, which it had no part in. A repeat takes about 20 seconds on two cores.
 """
 
 import argparse

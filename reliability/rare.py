@@ -31,7 +31,7 @@ from reliability.network import Network
 from reliability.simulation import Arithmetic, Calibration, Simulation
 from reliability.statistics.interval import check_level
 from reliability.statistics.lifetime import required_correct
-from reliability.statistics.subset import SubsetRun, subset_simulation
+from reliability.statistics.subset import SHARE, SubsetRun, subset_simulation
 from reliability.statistics.summary import CHIPS
 
 CHIPS_OF_STAGE = 10_000
@@ -44,30 +44,33 @@ _NUMBERS = 2**31
 # Floats that the chips of one batch of moves take (64 MiB).
 _BATCH_FLOATS = 1 << 24
 _MOST_BATCH = 1024
-# Margins that decide between chips of equally many wrong answers, of the digital network's median one.
-_WIDTH = 0.2
+# Width of the smooth count's step, of the digital network's median margin.
+_WIDTH = 0.1
 
 
 class ChipSampler:
     """Samples of chips for subset simulation: draws them, moves them, and finds their levels.
 
-    A sample is a record of ``latents`` (float32, block by block of devices) and ``number``. Its level is the
-    number of inputs that it gets wrong and, between whole numbers, a smooth count of them from the margins.
+    A sample is a record of ``latents`` (float32, block by block of devices) and ``number``. Its mark is the
+    number of inputs that it gets wrong. Its level is a smooth count of them from the margins, which chips
+    climb more easily than steps; chips that fail stand above all others.
 
     Parameters
     ----------
     simulation : Simulation
         Of one chip at one time, by a metric of right and wrong answers.
+    fails : int
+        Wrong inputs from which on a chip fails.
     """
 
-    def __init__(self, simulation: Simulation) -> None:
+    def __init__(self, simulation: Simulation, fails: int) -> None:
         conditions = len(simulation.sweep.conditions)
         if conditions != 1 or simulation.reference.dtype != bool or simulation.metric.by_class:
             raise UserError(
                 f"rare failures are those of one chip at one time by right and wrong answers, not of "
                 f"{conditions} conditions by metric {simulation.metric.name!r}"
             )
-        self.simulation = simulation
+        self.simulation, self.fails = simulation, fails
         plan = simulation.compiled(0)
         self._workspaces = plan.workspaces(simulation.threads)
         moved, kinds = _moved_latents(simulation)
@@ -119,7 +122,7 @@ class ChipSampler:
         return out
 
     def level(self, samples: NDArray) -> NDArray[np.float64]:
-        """Inputs that each chip gets wrong, and between whole numbers how close it comes to more."""
+        """Level and mark of each chip, shape (chips, 2); failures stand at the number of inputs and above."""
         sim, count = self.simulation, len(samples)
         shape = (count, 1, 1)
         ranks = np.empty((*shape, len(sim.labels)), np.uint8)
@@ -137,8 +140,11 @@ class ChipSampler:
         wrong = np.count_nonzero(~sim.metric.outcomes(ranks, logits, sim.labels)[:, 0, 0], axis=-1)
         close = np.empty(count)
         doubts(logits[:, 0, 0], sim.labels.astype(np.int64), self._width, close)
-        # The smooth count stays so far below one that a whole number tells how many are wrong.
-        return wrong + np.clip(close, 0.0, 1 - 2.0**-20)
+        inputs = len(sim.labels)
+        levels = np.where(
+            wrong >= self.fails, inputs + wrong + close, inputs * np.minimum(close, 1 - 2.0**-20)
+        )
+        return np.stack([levels, wrong], axis=1)
 
 
 def _as_rows(samples: NDArray) -> NDArray[np.float32]:
@@ -197,7 +203,7 @@ class RareFailures:
             ``inputs``.
         """
         check_level(level)
-        first = int(np.median(self.run.stages[0].levels)) + 1
+        first = int(np.median(self.run.stages[0].marks)) + 1
         rows = []
         for wrong in range(min(first, self.inputs - self.required + 1), self.inputs - self.required + 2):
             found = self.run.probability(wrong, level)
@@ -209,13 +215,19 @@ class RareFailures:
         return pd.DataFrame(rows)
 
     def stages(self) -> pd.DataFrame:
-        """One row a stage: the level passed, its probability, chips, and the moves that led there."""
+        """One row a stage: the smooth count of wrong inputs that was passed, its probability, and the moves.
+
+        Returns
+        -------
+        DataFrame
+            ``smooth_count``, ``probability``, ``chips``, ``families`` (first chips that these descend from),
+            ``step`` and ``acceptance`` of the moves.
+        """
+        size = self.run.stages[0].levels.size
         rows = [
             {
-                "wrong": max(stage.above, 0.0),
-                "probability": 1.0
-                if i == 0
-                else self.run.probability(np.nextafter(stage.above, np.inf)).value,
+                "smooth_count": max(stage.above, 0.0),
+                "probability": stage.levels.size / size * SHARE**i,
                 "chips": stage.levels.size,
                 "families": np.unique(stage.families).size,
                 "step": stage.step,
@@ -293,7 +305,7 @@ def find_rare_failures(
     if required < 1:
         raise UserError(f"target = {target} is met by every chip; it must be above 0")
     simulation.check_ideal()
-    sampler = ChipSampler(simulation)
+    sampler = ChipSampler(simulation, inputs - required + 1)
 
     def watch(done: int, passed: float) -> None:
         if progress:
@@ -303,7 +315,7 @@ def find_rare_failures(
     run = subset_simulation(
         sampler.level,
         sampler,
-        inputs - required + 1,
+        inputs,
         samples=chips,
         batch=sampler.batch,
         watch=watch,

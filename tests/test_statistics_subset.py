@@ -82,6 +82,21 @@ def test_one_run_answers_for_all_levels_passed():
     assert found.relative_error == pytest.approx(np.sqrt((1 - found.value) / found.value / 4000), rel=1e-3)
 
 
+def test_marks_that_levels_only_resemble():
+    """Climbed by one number, asked about another: the event must be among the highest levels."""
+
+    def level(z):
+        mark = np.floor(2 * along(z))
+        climbed = along(z) + 0.3 * z[:, 0]
+        return np.stack([np.where(mark >= 8, 100.0, climbed), mark], axis=1)
+
+    run = subset_simulation(level, StandardNormals(30, 2), 100.0, samples=4000)
+    for mark in (2, 4, 6, 7, 8):
+        found = run.probability(mark)
+        assert found.low <= stats.norm.sf(mark / 2) <= found.high
+    assert found.relative_error < 0.3
+
+
 def test_budget_memory_and_batches():
     sizes = []
 
@@ -127,7 +142,7 @@ def test_mistakes():
     with pytest.raises(UserError, match="levels must hardly ever be equal"):
         subset_simulation(lambda z: np.zeros(len(z)), StandardNormals(3), 3.0, samples=1000)
     with pytest.raises(UserError, match="one number a sample"):
-        subset_simulation(lambda z: z, StandardNormals(3), 3.0, samples=1000)
+        subset_simulation(lambda z: z[:, :3], StandardNormals(3), 3.0, samples=1000)
 
 
 def test_mean_shift_has_the_known_relative_variance():

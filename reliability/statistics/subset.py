@@ -78,6 +78,8 @@ class Stage(NamedTuple):
     above : float
         The level passed; minus infinity in the first stage.
     levels : ndarray of float64, shape (samples,)
+    marks : ndarray of float64, shape (samples,)
+        What probabilities are asked of: the levels themselves, unless others are given with them.
     families : ndarray of int64, shape (samples,)
         First sample that each descends from.
     step, acceptance : float
@@ -86,6 +88,7 @@ class Stage(NamedTuple):
 
     above: float
     levels: NDArray[np.float64]
+    marks: NDArray[np.float64]
     families: NDArray[np.int64]
     step: float
     acceptance: float
@@ -126,11 +129,12 @@ class SubsetRun:
     evaluations: int
 
     def probability(self, threshold: float, level: float = 0.95) -> RareEvent:
-        """Probability that a sample's level is at least ``threshold``, with its interval.
+        """Probability that a sample's mark is at least ``threshold``, with its interval.
 
-        The interval is symmetric in the logarithm, with Student's t at the degrees of freedom (Satterthwaite)
-        that the family sizes' fourth moment leaves. A threshold that no sample reached has probability 0 and
-        the upper end of the highest level passed.
+        Each stage answers for the levels up to the one that the next stage passed. The interval is symmetric
+        in the logarithm, with Student's t at the degrees of freedom (Satterthwaite) that the family sizes'
+        fourth moment leaves. A threshold that no sample reached has probability 0 and the upper end of the
+        last stage.
 
         Parameters
         ----------
@@ -140,20 +144,23 @@ class SubsetRun:
             Confidence.
         """
         check_level(level)
-        passed = [i for i, stage in enumerate(self.stages) if stage.above < threshold]
-        stage = self.stages[passed[-1]]
-        counts = np.bincount(stage.families[stage.levels >= threshold], minlength=self.stages[0].levels.size)
-        return _estimate(counts, SHARE ** passed[-1], level, stage)
+        size = self.stages[0].levels.size
+        ends = [*(stage.above for stage in self.stages[1:]), math.inf]
+        sums = np.zeros(size)
+        for number, (stage, end) in enumerate(zip(self.stages, ends, strict=True)):
+            inside = (stage.marks >= threshold) & (stage.levels <= end)
+            sums += SHARE**number * np.bincount(stage.families[inside], minlength=size)
+        if sums.any():
+            return _estimate(sums, level)
+        last = np.bincount(self.stages[-1].families, minlength=size) * SHARE ** (len(self.stages) - 1)
+        return RareEvent(0.0, 0.0, _estimate(last, level).high, math.inf, 0.0)
 
 
-def _estimate(counts: NDArray[np.int64], weight: float, level: float, stage: Stage) -> RareEvent:
-    """A probability from the samples in the event by family; each stands for ``weight`` of a first one."""
-    total, families = int(counts.sum()), counts.size
-    if total == 0:
-        everyone = np.bincount(stage.families, minlength=families)
-        return RareEvent(0.0, 0.0, _estimate(everyone, weight, level, stage).high, math.inf, 0.0)
-    value = total / families * weight
-    shares = counts / total - 1 / families
+def _estimate(sums: NDArray, level: float) -> RareEvent:
+    """A probability from what the samples in the event add up to, family by family."""
+    families = sums.size
+    value = float(sums.mean())
+    shares = sums / sums.sum() - 1 / families
     variance = float(shares @ shares) * families / (families - 1)
     if variance == 0:
         return RareEvent(value, value, value, 0.0, float(families - 1))
@@ -182,7 +189,8 @@ def subset_simulation(
     ----------
     level : callable
         Levels of an array of samples; shape (samples,), a deterministic function of the sample, and
-        practically without ties below the threshold.
+        practically without ties below the threshold. Or shape (samples, 2): levels, and marks of which
+        probabilities are asked in their place.
     sampler : Sampler
     threshold : float
     samples : int
@@ -210,7 +218,7 @@ def subset_simulation(
         passed = SHARE ** (len(stages) - 1)
         if passed * SHARE < lowest or len(stages) > _MOST_STAGES:
             break
-        stage, best = walk.next(best, len(stages))
+        stage = walk.next(best, len(stages))
         stages.append(stage)
     return SubsetRun(tuple(stages), walk.evaluations)
 
@@ -220,12 +228,12 @@ class _Best:
 
     def __init__(self, count: int, like: NDArray) -> None:
         self.samples = np.empty((count + 1, *like.shape[1:]), like.dtype)
-        self.levels = np.full(count + 1, -np.inf)
+        self.levels = np.full((count + 1, 2), -np.inf)
         self.families = np.zeros(count + 1, np.int64)
 
     def add(self, samples: NDArray, levels: NDArray[np.float64], families: NDArray[np.int64]) -> None:
-        count = self.levels.size
-        rivals = np.concatenate([self.levels, levels])
+        count = len(self.levels)
+        rivals = np.concatenate([self.levels[:, 0], levels[:, 0]])
         keeps = np.argpartition(rivals, -count)[-count:]
         new = keeps[keeps >= count] - count
         goes = np.setdiff1d(np.arange(count), keeps, assume_unique=True)
@@ -234,7 +242,7 @@ class _Best:
 
 
 class _Walk:
-    """One run, stage by stage."""
+    """One run, stage by stage. Levels are pairs of a level and a mark."""
 
     def __init__(
         self,
@@ -249,17 +257,19 @@ class _Walk:
 
     def _levels(self, samples: NDArray) -> NDArray[np.float64]:
         found = np.asarray(self.level(samples), np.float64)
-        if found.shape != (len(samples),) or np.isnan(found).any():
-            raise UserError(f"the level must give one number a sample, gave {found.dtype} {found.shape}")
+        if found.shape not in ((len(samples),), (len(samples), 2)) or np.isnan(found).any():
+            raise UserError(
+                f"the level must give one number a sample, or two, gave {found.dtype} {found.shape}"
+            )
         self.evaluations += len(samples)
-        return found
+        return found if found.ndim == 2 else np.stack([found, found], axis=1)
 
     def _batches(self, count: int) -> Iterator[slice]:
         return (slice(first, min(first + self.batch, count)) for first in range(0, count, self.batch))
 
     def first(self, count: int) -> tuple[Stage, _Best]:
         """Independent samples."""
-        best, levels = None, np.empty(count)
+        best, levels = None, np.empty((count, 2))
         families = np.arange(count)
         for part in self._batches(count):
             samples = self.sampler.draw(part.stop - part.start)
@@ -268,43 +278,43 @@ class _Walk:
             best.add(samples, levels[part], families[part])
             self._tell(1.0)
         assert best is not None
-        return Stage(-math.inf, levels, families, 1.0, 1.0), best
+        return Stage(-math.inf, levels[:, 0], levels[:, 1], families, 1.0, 1.0), best
 
-    def next(self, before: _Best, number: int) -> tuple[Stage, _Best]:
-        """A chain from each of the highest samples of the stage before, above the level of the next one."""
-        above = float(before.levels.min())
-        goes_on = before.levels > above
+    def next(self, best: _Best, number: int) -> Stage:
+        """A chain from each of the highest samples of the stage before, which give way to the new ones."""
+        above = float(best.levels[:, 0].min())
+        goes_on = best.levels[:, 0] > above
         if not goes_on.any():
             raise UserError(
                 f"the samples' highest levels are all {above:g}; levels must hardly ever be equal"
             )
-        chains = before.samples[goes_on]
-        levels, families = before.levels[goes_on], before.families[goes_on]
-        best = before
+        chains = best.samples[goes_on]
+        levels, families = best.levels[goes_on], best.families[goes_on]
         best.levels[:] = -np.inf
         best.add(chains, levels, families)
         found = [levels.copy()]
-        share = accepted = 0.0
+        share = 0.0
         for _ in range(_LENGTH - 1):
-            accepted = 0.0
+            accepted = 0
             for part in self._batches(len(chains)):
                 proposals = self.sampler.move(chains[part], self.step)
                 reached = self._levels(proposals)
-                moves = np.flatnonzero(reached > above)
+                moves = np.flatnonzero(reached[:, 0] > above)
                 chains[part.start + moves] = proposals[moves]
                 levels[part.start + moves] = reached[moves]
                 best.add(chains[part], levels[part], families[part])
-                accepted += moves.size / len(chains)
+                accepted += moves.size
                 self._tell(SHARE**number)
             found.append(levels.copy())
-            share += accepted / (_LENGTH - 1)
-            self.step = min(self.step * math.exp(accepted - ACCEPTANCE), 1.0)
+            share += accepted / len(chains) / (_LENGTH - 1)
+            self.step = min(self.step * math.exp(accepted / len(chains) - ACCEPTANCE), 1.0)
         if share < _STILL:
             raise RunError(
                 f"only {share:.1%} of the moves above level {above:g} were accepted: what decides the "
                 f"level is drawn as a whole and cannot be moved in steps"
             )
-        return Stage(above, np.concatenate(found), np.tile(families, _LENGTH), self.step, share), best
+        joined = np.concatenate(found)
+        return Stage(above, joined[:, 0], joined[:, 1], np.tile(families, _LENGTH), self.step, share)
 
     def _tell(self, passed: float) -> None:
         if self.watch is not None:
