@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .cache import compiled
@@ -74,3 +76,26 @@ def law_moments(
             sums[i] /= points
         sums[1] -= sums[0] * sums[0]
         sums[0] += np.float64(targets[t])
+
+
+@compiled()
+def look_up(targets, low, high, table, moments):
+    """Moments at any targets, linear between those of a table.
+
+    Parameters
+    ----------
+    targets : ndarray of float64, shape (cells,)
+    low, high : float
+        Ends of the table, whose targets stand at ``low + (high - low) * (k / last)**2``.
+    table : ndarray of float64, shape (targets, 4)
+    moments : ndarray of float64, shape (4, cells)
+        Written.
+    """
+    last = len(table) - 1
+    for i in range(targets.size):
+        share = min(max((targets[i] - low) / (high - low), 0.0), 1.0)
+        k = min(int(last * math.sqrt(share)), last - 1)
+        before = (k / last) ** 2
+        beyond = (share - before) / (((k + 1) / last) ** 2 - before)
+        for j in range(4):
+            moments[j, i] = table[k, j] + beyond * (table[k + 1, j] - table[k, j])

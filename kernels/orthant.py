@@ -176,8 +176,10 @@ def probability_of_label(mean, covariance, labels, lattice, derive, right, mean_
                 - covariance[x, label, k] - covariance[x, k, label]
             )  # fmt: skip
             score = ahead / math.sqrt(max(variance, 1e-24))
-            # Equal logits go to the lower class, as everywhere.
-            if score < -_CERTAIN or (variance <= 0.0 and ahead == 0.0 and k < label):
+            if variance <= 0.0 and ahead == 0.0:
+                # Equal logits go to the lower class, as everywhere.
+                score = -math.inf if k < label else math.inf
+            if score < -_CERTAIN:
                 certainly_wrong = True
             if score < _CERTAIN:
                 # Rivals in the order of their scores, the closest first.

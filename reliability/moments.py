@@ -22,7 +22,7 @@ from reliability.effects import resolved
 from reliability.errors import UserError
 from reliability.kernels.latent import BLOCK
 from reliability.kernels.law import law_address
-from reliability.kernels.moments import law_moments
+from reliability.kernels.moments import law_moments, look_up
 from reliability.network import Network
 from reliability.telegraph import Telegraph
 
@@ -30,7 +30,7 @@ _POINTS = 1 << 12
 """Points in the space of a device's latents: a scrambled Sobol sequence with moments put right."""
 
 _TARGETS = 129
-"""Targets where a device takes any; others are interpolated. They stand closer near the smallest one."""
+"""Targets of a device's table, which others are interpolated from. They stand closer near the smallest."""
 
 
 class CellMoments(NamedTuple):
@@ -157,33 +157,73 @@ def cell_moments(
         Share of telegraph noise that is frozen during an evaluation.
     """
     targets = np.asarray(targets_us, np.float64)
-    points = np.unique(targets)
-    if len(points) > _TARGETS:
-        low, high = points[0], points[-1]
-        points = low + (high - low) * np.linspace(0, 1, _TARGETS) ** 2
-    kinds = [tuple(latent.kind for latent in own) for own in (device.program_latents, device.time_latents)]
-    program, held = _latents(*kinds)
-    numbers = np.zeros(3, np.float32)
-    if telegraph is not None and telegraph.is_on:
-        numbers[:] = telegraph.amplitude, telegraph.exponent, math.log(telegraph.g_ref_us)
-    moments = np.empty((len(points), 4))
-    law_moments(
-        law_address(device.program),
-        law_address(device.conductance),
-        points.astype(np.float32),
-        program,
-        held,
-        np.array(device.program_parameters(), np.float32),
-        np.array(device.time_parameters(time_s, frozen_below_s), np.float32),
-        numbers,
-        np.empty((3 + max(device.states, 1)) * BLOCK, np.float32),
-        moments,
-    )
-    mean, variance, read, jumps = (np.interp(targets, points, column) for column in moments.T)
-    if telegraph is not None and telegraph.is_on:
-        jumps = jumps * telegraph.occupancy * (1 - telegraph.occupancy)
+    noise = telegraph if telegraph is not None and telegraph.is_on else None
+    points = targets.reshape(-1)
+    if len(np.unique(points[: 2 * _TARGETS])) <= _TARGETS and len(np.unique(points)) <= _TARGETS:
+        points, back = np.unique(points, return_inverse=True)
+        found = _moments_at(device, points, time_s, frozen_below_s, noise).T[:, back]
+    else:
+        low, high = min(points.min(), device.g_min_us), max(points.max(), device.g_max_us)
+        steps = low + (high - low) * np.linspace(0, 1, _TARGETS) ** 2
+        table = _moments_at(device, steps, time_s, frozen_below_s, noise)
+        found = np.empty((4, len(points)))
+        look_up(points, low, high, table, found)
+    mean, variance, read, jumps = found.reshape(4, *targets.shape)
+    if noise is not None:
+        jumps = jumps * noise.occupancy * (1 - noise.occupancy)
         variance, read = variance + frozen_share * jumps, read + (1 - frozen_share) * jumps
     return CellMoments(mean, np.maximum(variance, 0), read)
+
+
+def _moments_at(
+    device: Device,
+    targets_us: np.ndarray,
+    time_s: float,
+    frozen_below_s: float | None,
+    telegraph: Telegraph | None,
+) -> np.ndarray:
+    """Moments of a law as :func:`law_moments` writes them, shape (targets, 4)."""
+    numbers = (0.0, 0.0, 0.0)
+    if telegraph is not None:
+        numbers = telegraph.amplitude, telegraph.exponent, math.log(telegraph.g_ref_us)
+    return _integrated(
+        law_address(device.program),
+        law_address(device.conductance),
+        tuple(targets_us.tolist()),
+        tuple(latent.kind for latent in device.program_latents),
+        tuple(latent.kind for latent in device.time_latents),
+        tuple(device.program_parameters()),
+        tuple(device.time_parameters(time_s, frozen_below_s)),
+        device.states,
+        numbers,
+    )
+
+
+@functools.lru_cache(64)
+def _integrated(
+    program: int,
+    conductance: int,
+    targets: tuple[float, ...],
+    program_kinds: tuple[str, ...],
+    time_kinds: tuple[str, ...],
+    program_parameters: tuple[float, ...],
+    time_parameters: tuple[float, ...],
+    states: int,
+    telegraph: tuple[float, ...],
+) -> np.ndarray:
+    moments = np.empty((len(targets), 4))
+    law_moments(
+        program,
+        conductance,
+        np.array(targets, np.float32),
+        *_latents(program_kinds, time_kinds),
+        np.array(program_parameters, np.float32),
+        np.array(time_parameters, np.float32),
+        np.array(telegraph, np.float32),
+        np.empty((3 + max(states, 1)) * BLOCK, np.float32),
+        moments,
+    )
+    return moments
 
 
 @functools.lru_cache
@@ -224,16 +264,17 @@ def _layer(crossbar: Crossbar, chip: Chip, time_s: float, inputs: int) -> tuple[
 
     signed = crossbar.targets_us
     if mapping.scheme == "pair":
-        plus = cells(np.maximum(signed, 0) + device.g_min_us)
-        minus = cells(np.maximum(-signed, 0) + device.g_min_us)
-        mean, variance = plus.mean - minus.mean, plus.variance + minus.variance
-        read = plus.read_variance + minus.read_variance
+        # One device of each pair is at rest.
+        active, rest = cells(np.abs(signed) + device.g_min_us), cells(np.array(device.g_min_us))
+        mean, variance = np.sign(signed) * (active.mean - rest.mean), active.variance + rest.variance
+        read = active.read_variance + rest.read_variance
     else:
         mean, variance, read = cells(signed)
     scale = mapped.weight_scale / crossbar.range_us
     mean, variance, read = mean * scale, variance * scale**2, read * scale**2
     significance = mapped.significance[:, None, None]
-    readout = float((significance * _mean_magnitude(mean, variance + read)).sum())
+    compensated = chip.compensation == "global"
+    readout = float((significance * _mean_magnitude(mean, variance + read)).sum()) if compensated else 1.0
     lines = [
         (significance**power * part).sum(axis=0) for power, part in ((1, mean), (2, variance), (2, read))
     ]

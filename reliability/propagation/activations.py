@@ -36,6 +36,9 @@ class Passed(NamedTuple):
 class Activation(Protocol):
     """An elementwise function of a normal variable."""
 
+    def value(self, z: np.ndarray) -> np.ndarray:
+        """The function itself."""
+
     def forward(self, m: np.ndarray, c: np.ndarray) -> Passed:
         """Moments of the output, of mean ``m`` and variance ``c`` of the input."""
 
@@ -49,6 +52,10 @@ class Clamp:
 
     low: float = 0.0
     high: float = math.inf
+
+    def value(self, z: np.ndarray) -> np.ndarray:
+        """The function itself."""
+        return np.clip(z, self.low, self.high)
 
     def _parts(self, m: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, list[tuple[int, float, np.ndarray]]]:
         """Standard deviation, and of each edge its side, value and distance in standard deviations."""
@@ -104,6 +111,10 @@ class Smooth:
     scale: float = 1.0
     shift: float = 0.0
     slope: float = 1.0
+
+    def value(self, z: np.ndarray) -> np.ndarray:
+        """The function itself."""
+        return self.scale * np.tanh(self.slope * z) + self.shift
 
     def _derivatives(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         t = np.tanh(self.slope * z)

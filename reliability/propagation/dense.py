@@ -3,11 +3,16 @@
 The forward pass follows Gast and Roth (CVPR 2018) and Wang and Manning (ICML 2013) with the covariances that
 these leave out: ``C_z = W C W' + diag(sum of V (m**2 + diag C))``. The covariance of two activations is
 exact to second order in their covariance. The backward pass is the exact adjoint of the forward one.
+
+What an offset mapping's references add to a first layer has few numbers: ``s s'`` for each group of columns
+that share one. An activation makes of it a few more such products, so that a full covariance is held only
+behind the next layer with weights.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +27,9 @@ from reliability.propagation.powers import Powers
 LARGEST = 1024
 """Widest layer whose covariance is held whole."""
 
+# Numbers of the products of all pairs of a layer's weights that are held.
+_PAIRS = 1 << 22
+
 
 @dataclass(eq=False)
 class Spread:
@@ -33,19 +41,33 @@ class Spread:
         Mean and variance.
     full : ndarray of float64, shape (N, n, n), or None
         Covariance, where values depend on each other; its diagonal is ``diagonal``.
+    shared : ndarray of float64, shape (terms, N, n), or None
+        Covariance of values of one group, as a sum of products ``s[i] s[j]``, instead of ``full``.
+    groups : ndarray of float64, shape (groups, n), or None
+        Ones where a value belongs to a group.
     """
 
     mean: np.ndarray
     diagonal: np.ndarray
     full: np.ndarray | None = None
+    shared: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def whole(self) -> np.ndarray:
         """The covariance as one array."""
         if self.full is not None:
             return self.full
         found = np.zeros((*self.diagonal.shape, self.diagonal.shape[1]))
+        if self.shared is not None and self.groups is not None:
+            found += np.einsum("tni,tnj->nij", self.shared, self.shared)
+            found *= self.groups.T @ self.groups
         _set_diagonal(found, self.diagonal)
         return found
+
+    @property
+    def joint(self) -> np.ndarray | None:
+        """The covariance as one array where values depend on each other."""
+        return None if self.full is None and self.shared is None else self.whole()
 
 
 @dataclass(eq=False)
@@ -111,7 +133,8 @@ class Chain:
             tape.append(spread)
             spread = step.forward(spread)
             if isinstance(step, _Weights):
-                self.powers.count(step.name, spread.mean, spread.diagonal)
+                signal, noise = np.square(spread.mean).sum(), spread.diagonal.sum()
+                self.powers.count(step.name, float(signal), float(noise), spread.mean.size)
         return spread, tape
 
     def backward(
@@ -156,20 +179,43 @@ class _Weights(_Step):
         mean = x.mean @ weight.T + own.bias
         second = x.mean**2 + x.diagonal
         noise = second @ self.every.T + own.bias_variance + own.bias_read_variance + own.output_variance
-        full = None
-        if x.full is not None:
-            full = np.matmul(np.matmul(weight, x.full), weight.T)
-        elif x.diagonal.any():
-            full = np.matmul(weight * x.diagonal[:, None, :], weight.T)
+        full = self._through(x)
         if self.shares is not None:
             shared = second @ own.reference_variance.T + own.reference_bias_variance
-            added = np.matmul(self.shares.T * shared[:, None, :], self.shares)
-            full = added if full is None else full + added
+            if full is None:
+                return Spread(
+                    mean,
+                    noise + shared @ self.shares,
+                    None,
+                    (np.sqrt(shared) @ self.shares)[None],
+                    self.shares,
+                )
+            full += np.matmul(self.shares.T * shared[:, None, :], self.shares)
         if full is None:
             return Spread(mean, noise)
         diagonal = _diagonal_of(full) + noise
         _set_diagonal(full, diagonal)
         return Spread(mean, diagonal, full)
+
+    def _through(self, x: Spread) -> np.ndarray | None:
+        """Covariance of the sums of the mean weights; None of exact inputs."""
+        weight = self.own.weight
+        columns, rows = weight.shape
+        if x.full is not None:
+            return np.matmul(np.matmul(weight, x.full), weight.T)
+        if not x.diagonal.any():
+            return None
+        alone = x.diagonal if x.shared is None else x.diagonal - (x.shared**2).sum(axis=0)
+        if columns**2 * rows <= _PAIRS:
+            pairs = (weight[:, None] * weight).reshape(-1, rows)
+            full = (alone @ pairs.T).reshape(-1, columns, columns)
+        else:
+            full = np.matmul(weight * alone[:, None, :], weight.T)
+        if x.shared is not None and x.groups is not None:
+            handed = (x.shared[:, None] * x.groups[:, None]) @ weight.T
+            handed = handed.reshape(-1, *handed.shape[2:])
+            full += np.matmul(handed.transpose(1, 2, 0), handed.transpose(1, 0, 2))
+        return full
 
     def backward(self, x: Spread, bars: Spread, slopes: dict[str, LayerSlopes]) -> Spread:
         own, weight = self.own, self.own.weight
@@ -188,8 +234,9 @@ class _Weights(_Step):
         diagonal_bar = second_bar
         if bars.full is not None and x.diagonal.any():
             back = np.matmul(bars.full, weight)
-            if x.full is not None:
-                weight_bar = weight_bar + 2 * np.matmul(back, x.full).sum(axis=0)
+            full = x.joint
+            if full is not None:
+                weight_bar = weight_bar + 2 * np.matmul(back, full).sum(axis=0)
                 full_bar = np.matmul(weight.T, back)
                 diagonal_bar = diagonal_bar + _diagonal_of(full_bar)
                 _set_diagonal(full_bar, diagonal_bar)
@@ -208,6 +255,11 @@ class _Elementwise(_Step):
 
     def forward(self, x: Spread) -> Spread:
         out = self.activation.forward(x.mean, x.diagonal)
+        if x.shared is not None:
+            bent = out.bend / math.sqrt(2)
+            terms = [out.gain * own for own in x.shared]
+            terms += [bent * own * other for own in x.shared for other in x.shared]
+            return Spread(out.mean, out.variance, None, np.stack(terms), x.groups)
         if x.full is None:
             return Spread(out.mean, out.variance)
         full = x.full * (out.gain[:, :, None] * out.gain[:, None, :])
@@ -219,14 +271,15 @@ class _Elementwise(_Step):
         out = self.activation.forward(x.mean, x.diagonal)
         gain_bar, bend_bar = np.zeros_like(out.gain), np.zeros_like(out.bend)
         full_bar = None
-        if x.full is not None and bars.full is not None:
+        full = x.joint
+        if full is not None and bars.full is not None:
             across = bars.full.copy()
             _set_diagonal(across, np.zeros_like(out.gain))
             gains = out.gain[:, :, None] * out.gain[:, None, :]
             bends = out.bend[:, :, None] * out.bend[:, None, :]
-            full_bar = across * (gains + bends * x.full)
-            gain_bar = 2 * np.einsum("nij,nj->ni", across * x.full, out.gain)
-            bend_bar = np.einsum("nij,nj->ni", across * x.full**2, out.bend)
+            full_bar = across * (gains + bends * full)
+            gain_bar = 2 * np.einsum("nij,nj->ni", across * full, out.gain)
+            bend_bar = np.einsum("nij,nj->ni", across * full**2, out.bend)
         own = Passed(bars.mean, bars.diagonal, gain_bar, bend_bar)
         mean_bar, diagonal_bar = self.activation.backward(x.mean, x.diagonal, own)
         if full_bar is not None:
@@ -240,7 +293,9 @@ class _Scale(_Step):
 
     def forward(self, x: Spread) -> Spread:
         full = None if x.full is None else x.full * np.outer(self.factor, self.factor)
-        return Spread(x.mean * self.factor + self.offset, x.diagonal * self.factor**2, full)
+        shared = None if x.shared is None else x.shared * self.factor
+        mean = x.mean * self.factor + self.offset
+        return Spread(mean, x.diagonal * self.factor**2, full, shared, x.groups)
 
     def backward(self, x: Spread, bars: Spread, slopes: dict[str, LayerSlopes]) -> Spread:
         full = None if bars.full is None else bars.full * np.outer(self.factor, self.factor)
@@ -262,7 +317,7 @@ class _Round(_Elementwise):
         diagonal = out.diagonal + self._rounding(x)
         if out.full is not None:
             _set_diagonal(out.full, diagonal)
-        return Spread(out.mean, diagonal, out.full)
+        return replace(out, diagonal=diagonal)
 
     def backward(self, x: Spread, bars: Spread, slopes: dict[str, LayerSlopes]) -> Spread:
         return super().backward(x, bars, slopes) if x.diagonal.any() else bars

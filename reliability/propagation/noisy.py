@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -136,7 +137,8 @@ def _with_converters(layer: NoisyLayer, ranges: Ranges | None, factor: float) ->
         return layer
     if tile.dac is not None and ranges.inputs is not None:
         step = ranges.inputs / tile.dac.largest_code(ranges.signed)
-        low = -ranges.inputs if ranges.signed else 0.0
+        # What cannot be negative needs no edge there, and a normal with its moments would run into one.
+        low = -ranges.inputs if ranges.signed else -math.inf
         layer = replace(layer, dac=Quantiser(step, low, ranges.inputs))
     if tile.adc is not None and ranges.sums:
         steps = np.array(ranges.sums) / tile.adc.largest_code(ranges.signed or mapped.references == 0)

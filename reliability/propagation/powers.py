@@ -11,10 +11,9 @@ class Powers:
     def __init__(self) -> None:
         self.sums: dict[str, np.ndarray] = {}
 
-    def count(self, name: str, mean: np.ndarray, variance: np.ndarray) -> None:
-        """Add outputs of a layer."""
-        own = np.array([np.square(mean, dtype=np.float64).sum(), variance.sum(dtype=np.float64), mean.size])
-        self.sums[name] = self.sums.get(name, 0) + own
+    def count(self, name: str, signal: float, noise: float, values: int) -> None:
+        """Add outputs of a layer: the squares of so many means, added up, and the variances."""
+        self.sums[name] = self.sums.get(name, 0) + np.array([signal, noise, values])
 
     def add(self, other: Powers) -> None:
         """Add what another one has collected."""

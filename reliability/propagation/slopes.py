@@ -28,7 +28,7 @@ from reliability.layers import (
 from reliability.lowering import Window, image_shape
 from reliability.network import Node
 from reliability.propagation.activations import activation_of
-from reliability.propagation.ensemble import Ensemble, convolved, views
+from reliability.propagation.ensemble import Ensemble, convolved, counted, views
 
 _F = np.float32
 Taken = Callable[[str, np.ndarray, np.ndarray], None]
@@ -57,7 +57,7 @@ def weight_slopes(
     for first in range(0, len(x), VECTOR):
         own = slice(first, min(first + VECTOR, len(x)))
         tape: dict[str, Any] = {}
-        ensemble.forward(images[own], tape)
+        ensemble.forward(images[own], 0, tape)
         for name, weights, biases in _block(ensemble, tape, upstream[own]):
             yield own, name, weights, biases
 
@@ -168,7 +168,7 @@ def _through(node: Node, slope: Any, bar: np.ndarray) -> list[np.ndarray]:
         if isinstance(layer, MaxPool2d):
             parts = [bar * share for share in slope[1]]
         else:
-            parts = [bar / _counted(layer, shape)] * len(places)
+            parts = [bar / counted(layer, shape)] * len(places)
         for place, part in zip(places, parts, strict=True):
             place += part
         height, width = shape[1:3]
@@ -184,11 +184,3 @@ def _through(node: Node, slope: Any, bar: np.ndarray) -> list[np.ndarray]:
 
 def _without_padding(layer: MaxPool2d | AveragePool2d) -> MaxPool2d:
     return MaxPool2d(layer.kernel, layer.stride)
-
-
-def _counted(layer: AveragePool2d, shape: tuple) -> np.ndarray:
-    """Values in the mean of each window."""
-    if layer.count_padding:
-        return np.full(1, layer.kernel[0] * layer.kernel[1], _F)
-    ones = np.ones((1, shape[1], shape[2], 1, 1), _F)
-    return np.add.reduce(views(layer, ones, 0.0))
