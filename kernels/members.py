@@ -220,7 +220,9 @@ def clamp_members(mean, deviations, others, low, high, step, c, y_mean, gain, y)
 
 
 @compiled()
-def _larger(mean, deviations, size, at, y_mean, y, y_at, y_size, shares, place, work, members, count):
+def _larger(
+    mean, deviations, size, at, y_mean, y, y_at, y_size, shares, place, work, members, count
+):  # fmt: skip
     """Take one more value into a maximum (C. E. Clark, Oper. Res. 9:145, 1961)."""
     prefer_wide_vectors()
     spread, before = work[:CHUNK], work[CHUNK : 2 * CHUNK]
@@ -290,8 +292,8 @@ def largest_members(
                             at, y_at = x_pixel + first, y_pixel + first
                             if begun:
                                 _larger(
-                                    mean, deviations, size, at, y_mean, y, y_at, y_size, shares, place, work,
-                                    members, count,
+                                    mean, deviations, size, at, y_mean, y, y_at, y_size, shares, place,
+                                    work, members, count,
                                 )  # fmt: skip
                                 continue
                             for i in range(count):

@@ -257,10 +257,10 @@ class _Weights:
         if self.redrawn is not None:
             reads = self._reads(x)
             noise += reads.mean(axis=(1, 2, 3))
-            signs = _generator(f"{self.name}/reads", part).integers(0, 2, deviations.shape[:-1], np.int8)
-            deviations += (
-                np.sqrt(reads) * np.abs(self.factor)[:, None] * (2 * signs - 1).astype(_F)[..., None]
-            )
+            # The same for all blocks, so that their length does not matter.
+            shape = (members, 1, *deviations.shape[2:5], 1)
+            signs = 2 * _generator(f"{self.name}/reads", part).integers(0, 2, shape, np.int8) - 1
+            deviations += np.sqrt(reads) * np.abs(self.factor)[:, None] * signs.astype(_F)
         return Cloud(mean, (deviations,), True), slope, (signal, noise)
 
     def _members(self, x: Cloud, sums: np.ndarray, members: int, part: int) -> tuple[np.ndarray, np.ndarray]:

@@ -57,6 +57,7 @@ def weight_slopes(
     for first in range(0, len(x), VECTOR):
         own = slice(first, min(first + VECTOR, len(x)))
         tape: dict[str, Any] = {}
+        # The same members for all, so that an input's slopes do not depend on the others.
         ensemble.forward(images[own], 0, tape)
         for name, weights, biases in _block(ensemble, tape, upstream[own]):
             yield own, name, weights, biases
@@ -160,19 +161,12 @@ def _through(node: Node, slope: Any, bar: np.ndarray) -> list[np.ndarray]:
     if isinstance(layer, Concat):
         return np.split(bar, np.cumsum(slope)[:-1], axis=-2)
     shape = slope[0] if isinstance(layer, MaxPool2d) else slope
+    if isinstance(layer, MaxPool2d):
+        return [_spread(layer, [bar * share for share in slope[1]], shape)]
+    if isinstance(layer, AveragePool2d):
+        parts = [bar / counted(layer, shape)] * (layer.kernel[0] * layer.kernel[1])
+        return [_spread(layer, parts, shape)]
     found = np.zeros((len(bar), *shape[1:]), _F)
-    if isinstance(layer, MaxPool2d | AveragePool2d):
-        top, left, bottom, right = layer.padding
-        room = np.pad(found, ((0, 0), (top, bottom), (left, right), (0, 0), (0, 0)))
-        places = views(_without_padding(layer), room, 0.0)
-        if isinstance(layer, MaxPool2d):
-            parts = [bar * share for share in slope[1]]
-        else:
-            parts = [bar / counted(layer, shape)] * len(places)
-        for place, part in zip(places, parts, strict=True):
-            place += part
-        height, width = shape[1:3]
-        return [room[:, top : top + height, left : left + width]]
     if isinstance(layer, GlobalAveragePool):
         return [found + bar / _F(shape[1] * shape[2])]
     if isinstance(layer, Subsample):
@@ -182,5 +176,11 @@ def _through(node: Node, slope: Any, bar: np.ndarray) -> list[np.ndarray]:
     return [bar[:, :, :, layer.before : layer.before + shape[3]]]
 
 
-def _without_padding(layer: MaxPool2d | AveragePool2d) -> MaxPool2d:
-    return MaxPool2d(layer.kernel, layer.stride)
+def _spread(layer: MaxPool2d | AveragePool2d, parts: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """What stands at each place of the windows, added up where it came from."""
+    top, left, bottom, right = layer.padding
+    height, width = shape[1:3]
+    room = np.zeros((len(parts[0]), top + height + bottom, left + width + right, *shape[3:]), _F)
+    for place, part in zip(views(MaxPool2d(layer.kernel, layer.stride), room, 0.0), parts, strict=True):
+        place += part
+    return room[:, top : top + height, left : left + width]
