@@ -105,7 +105,7 @@ def _sweep(
     if trials is None:
         if not quiet and not all(is_cached(kernel) for kernel in simulation.kernels):
             print("compiling kernels, once for this machine; up to a minute", file=sys.stderr)
-        with _Bar(quiet) as bar:
+        with _Bar(quiet, "chip") as bar:
             trials = run(
                 simulation,
                 chips=study.chips if study.ci_width is None else None,
@@ -158,7 +158,7 @@ def _analyse(
         raise UserError(f"study {name!r} is an analysis, whose steps are not kept: run it without --resume")
     settings = fingerprint(name, study, network, dataset)
     store = Folder(folder, settings, resume=False, warn=lambda text: print(text, file=sys.stderr))
-    with _Bar(quiet) as bar:
+    with _Bar(quiet, "step") as bar:
         setting = study.setting(network, dataset, threads, None if bar.hidden else bar)
         answer = study.analysis.answer(setting)
     tables = {f"{title}.csv": table for title, table in answer.tables.items()}
@@ -175,7 +175,8 @@ def _analyse(
 class _Bar:
     """Progress on a terminal, and on a terminal only."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool, unit: str) -> None:
+        self.unit = unit
         self.hidden = quiet or not sys.stderr.isatty()
         self.bar: Any = None
 
@@ -192,7 +193,7 @@ class _Bar:
         if self.bar is None:
             from tqdm import tqdm
 
-            self.bar = tqdm(total=total, unit="chip", leave=False)
+            self.bar = tqdm(total=total, unit=self.unit, leave=False)
         self.bar.set_postfix_str(note, refresh=False)
         self.bar.update(done - self.bar.n)
 
