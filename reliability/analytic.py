@@ -265,9 +265,8 @@ class AnalyticNetwork:
             slope += (own.reference_variance * slopes.reference_variance).sum()
             signal = powers.signal(name)
             decibels = 10 * math.log10(signal / noise) if noise > 0 < signal else math.inf
-            devices = own.crossbar.copies * own.crossbar.lines * own.crossbar.matrix.shape[1]
-            devices = devices if own.crossbar.settings.analog else 0
-            rows.append({"layer": name, "devices": devices, "snr_db": decibels, "slope": float(slope)})
+            row = {"layer": name, "devices": own.crossbar.devices, "snr_db": decibels}
+            rows.append(row | {"slope": float(slope)})
         return pd.DataFrame(rows)
 
     @property

@@ -63,6 +63,11 @@ class Crossbar:
         return (2 if mapping.scheme == "pair" else 1) * mapping.slices.count
 
     @property
+    def devices(self) -> int:
+        """Memory cells; none of a digital layer."""
+        return self.copies * self.lines * self.matrix.shape[1] if self.settings.analog else 0
+
+    @property
     def tile_rows(self) -> int:
         """Rows of a tile; a digital layer is one piece."""
         rows, tile = self.matrix.shape[1], self.settings.tile

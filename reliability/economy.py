@@ -33,6 +33,7 @@ from reliability.statistics.controlled import (
     inclusion_probabilities,
     systematic_sample,
 )
+from reliability.statistics.lifetime import required_correct
 from reliability.surrogate import Surrogate
 
 PANELS = 32
@@ -182,7 +183,7 @@ def estimate_tail(
     start = time.perf_counter()
     simulation = _certifying(analytic, seed)
     total = len(analytic.labels)
-    needed = math.ceil(target * total - 1e-9)
+    needed = required_correct(target, total)
     told = surrogate.accuracies(surrogate.coordinates(0, chips, seed=seed, role="certify"))
     # How accuracy follows the surrogate is seen on chips of another role.
     seen = surrogate.accuracies(surrogate.coordinates(0, len(scores), seed=0, role="search"))
@@ -291,8 +292,7 @@ class Panels:
             beside = np.concatenate(self.beside)
             centre, error = float(beside.mean()), float(beside.std(ddof=1)) / math.sqrt(len(beside))
         # A panel's chips are off by its residual, and the surrogate by what is known of its mean.
-        found = controlled_mean(residuals + controls, controls - centre, known_error=error, level=level)
-        return found
+        return controlled_mean(residuals + controls, controls - centre, known_error=error, level=level)
 
 
 def _prepared(
@@ -326,7 +326,7 @@ def _prepared(
 def _certifying(analytic: AnalyticNetwork, seed: int) -> Simulation:
     """The simulation of fresh chips on the same inputs."""
     known = analytic.simulation
-    fresh = Simulation(
+    return Simulation(
         known.network,
         known.dataset,
         known.chip,
@@ -336,7 +336,6 @@ def _certifying(analytic: AnalyticNetwork, seed: int) -> Simulation:
         threads=analytic.threads,
         calibration=known.calibration,
     )
-    return fresh
 
 
 def _row(estimand: str, found: Controlled, method: str, level: float) -> dict[str, Any]:

@@ -556,12 +556,8 @@ def _table(
         question.groups[group] if question.of == "layers" and group in question.groups else crossbars
         for group in estimate.groups
     ]
-    rows["devices"] = [sum(_devices(crossbars[name]) for name in names) for names in own]
+    rows["devices"] = [sum(crossbars[name].devices for name in names) for names in own]
     return rows
-
-
-def _devices(crossbar: Crossbar) -> int:
-    return crossbar.copies * crossbar.lines * crossbar.matrix.shape[1]
 
 
 def _of_chips(drops: Drops, groups: Sequence[str], values: np.ndarray, reach: float = 1.0) -> Estimate:

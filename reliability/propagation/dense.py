@@ -12,6 +12,7 @@ behind the next layer with weights.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -159,13 +160,14 @@ class Chain:
             bars = step.backward(before, bars, slopes)
 
 
-class _Step:
+class _Step(ABC):
+    @abstractmethod
     def forward(self, x: Spread) -> Spread:
-        raise NotImplementedError
+        """Moments behind the step."""
 
+    @abstractmethod
     def backward(self, x: Spread, bars: Spread, slopes: dict[str, LayerSlopes]) -> Spread:
         """Derivatives by the input's moments; of ``bars.full``, the diagonal is that of ``bars.diagonal``."""
-        raise NotImplementedError
 
 
 class _Weights(_Step):
