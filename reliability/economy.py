@@ -113,7 +113,7 @@ def estimate_mean(
     analytic, surrogate = _prepared(network, inputs, chip, time_s, calibration, threads, surrogate)
     scores = analytic.check().scores
     start = time.perf_counter()
-    simulation = _certifying(analytic, seed)
+    simulation = analytic.simulation.redrawn(seed, "certify")
     total = len(analytic.labels)
     each = min(max(inputs_per_chip, 1), total)
     sampler = Panels(analytic, surrogate, simulation, each, seed)
@@ -181,7 +181,7 @@ def estimate_tail(
     whole("chips", chips, 100, _MOST_CHIPS)
     scores = analytic.check().scores
     start = time.perf_counter()
-    simulation = _certifying(analytic, seed)
+    simulation = analytic.simulation.redrawn(seed, "certify")
     total = len(analytic.labels)
     needed = required_correct(target, total)
     told = surrogate.accuracies(surrogate.coordinates(0, chips, seed=seed, role="certify"))
@@ -321,21 +321,6 @@ def _prepared(
                 f"on how many inputs it is evaluated on; simulate all of them"
             )
     return analytic, surrogate
-
-
-def _certifying(analytic: AnalyticNetwork, seed: int) -> Simulation:
-    """The simulation of fresh chips on the same inputs."""
-    known = analytic.simulation
-    return Simulation(
-        known.network,
-        known.dataset,
-        known.chip,
-        time_s=analytic.time_s,
-        seed=seed,
-        role="certify",
-        threads=analytic.threads,
-        calibration=known.calibration,
-    )
 
 
 def _row(estimand: str, found: Controlled, method: str, level: float) -> dict[str, Any]:

@@ -220,13 +220,25 @@ class Simulation:
 
     def subset(self, chosen: np.ndarray) -> Simulation:
         """The same sweep on some of the inputs, with the converters' ranges of the whole."""
-        part = copy.copy(self)
+        part = self._unplanned()
         part.inputs, part.labels = self.inputs[chosen], self.labels[chosen]
         part.dataset = replace(self.dataset, x=self.dataset.x[chosen], y=self.dataset.y[chosen])
         part.__dict__["digital_logits"] = self.digital_logits[chosen]
         part.__dict__["reference"] = self.reference[chosen]
-        part._plans, part._workspaces, part._workspaces_in_use = {}, {}, threading.Lock()
         return part
+
+    def redrawn(self, seed: int, role: Role) -> Simulation:
+        """The same sweep on other chips; digital network and ranges are those of this one."""
+        other = self._unplanned()
+        other.seed, other.role = whole("seed", seed, 0, 2**63 - 1), role
+        other._options = self._options | {"seed": other.seed, "role": role}
+        return other
+
+    def _unplanned(self) -> Simulation:
+        """A copy without plans and workspaces."""
+        other = copy.copy(self)
+        other._plans, other._workspaces, other._workspaces_in_use = {}, {}, threading.Lock()
+        return other
 
     def table(self, blocks: Sequence[Sequence[Block]], chips: int) -> pd.DataFrame:
         """The trials table of blocks in the order of chips, one sequence a group."""
