@@ -1,0 +1,239 @@
+"""What a chip costs: cells, writes, conversions, energy and time, read off its description."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reliability.calibration import conversions
+from reliability.checks import check, is_number
+from reliability.chip import Chip
+from reliability.crossbar import Crossbar, chip_network, crossbars_of
+from reliability.effects import resolved
+from reliability.errors import UserError
+from reliability.network import Network
+
+COLUMNS = (
+    "cells",
+    "area_mm2",
+    "writes",
+    "program_s",
+    "program_j",
+    "conversions",
+    "operations",
+    "energy_j",
+    "latency_s",
+)
+"""What is counted, a layer: see :func:`count_costs`."""
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """Numbers behind the costs; ``data/costs.toml`` says where each comes from.
+
+    Parameters
+    ----------
+    cell_area_um2, adc_area_um2, word_area_um2 : float
+        Of a cell, of an 8-bit converter, of a stored 16-bit word.
+    column_share : float
+        Columns that share one converter.
+    adc_j, adc_s, dac_j : float
+        One 8-bit conversion; one row's pulse.
+    read_s, read_v, input_power : float
+        One multiplication of an array; the voltage of a fully driven row; mean square of what drives rows.
+    ideal_bits : float
+        Bits that a conversion is charged with where the chip does not say how many.
+    operation_j, word_j : float
+        One digital multiply and add; one stored word that is read.
+    write_j, write_s, verify_j, verify_s : float
+        One write pulse; one read of a cell that is verified.
+    verified_writes : float
+        Writes of a cell whose law was fitted to devices already verified.
+    parallel_writes : float
+        Cells of one array that are written at a time.
+    """
+
+    cell_area_um2: float
+    adc_area_um2: float
+    column_share: float
+    adc_j: float
+    adc_s: float
+    dac_j: float
+    read_s: float
+    read_v: float
+    input_power: float
+    ideal_bits: float
+    operation_j: float
+    word_j: float
+    word_area_um2: float
+    write_j: float
+    write_s: float
+    verify_s: float
+    verify_j: float
+    verified_writes: float
+    parallel_writes: float
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            check(is_number(value, 0, 1e30), f"costs.{field.name}", value, "a number of at least 0")
+
+
+@cache
+def cost_sources() -> dict[str, str]:
+    """Where each number of the table comes from, by name."""
+    return {name: entry["source"] for name, entry in _table().items()}
+
+
+def cost_model(**numbers: float) -> CostModel:
+    """The numbers of the table, with those replaced that are given."""
+    values = {name: float(entry["value"]) for name, entry in _table().items()}
+    for name in numbers:
+        if name not in values:
+            raise UserError(f"costs.{name} is not a number of the table; these are {', '.join(values)}")
+    return CostModel(**(values | numbers))
+
+
+@cache
+def _table() -> dict[str, Any]:
+    import reliability.data as data
+
+    return tomllib.loads(resources.files(data).joinpath("costs.toml").read_text(encoding="utf-8"))
+
+
+def count_costs(
+    network: Network, chip: Chip, model: CostModel | None = None, *, horizon_s: float = 0.0
+) -> pd.DataFrame:
+    """Costs of a chip, one row a layer with weights.
+
+    Parameters
+    ----------
+    network : Network
+    chip : Chip
+    model : CostModel, optional
+        By default that of the table.
+    horizon_s : float
+        For how long the chip is used; with a refresh it is programmed again within.
+
+    Returns
+    -------
+    DataFrame
+        ``layer``; ``cells``; ``area_mm2`` of cells, converters and stored words; ``writes`` (expected write
+        pulses of all programming within the horizon), their ``program_s`` (arrays at the same time, cells of
+        one array one after the other) and ``program_j``; of one input the ``conversions`` (ADC),
+        ``operations`` (digital), ``energy_j`` and ``latency_s`` (layers one after the other).
+    """
+    chip, model = resolved(chip), model or cost_model()
+    crossbars = crossbars_of(chip_network(network, chip), chip)
+    return pd.DataFrame([_of_layer(crossbar, chip, model, horizon_s) for crossbar in crossbars.values()])
+
+
+def total_costs(table: pd.DataFrame) -> dict[str, float]:
+    """Sums over the layers; arrays are programmed at the same time, so that the slowest counts."""
+    found = {name: float(table[name].sum()) for name in COLUMNS}
+    return found | {"program_s": float(table["program_s"].max())}
+
+
+def relative_price(
+    costs: Mapping[str, float], base: Mapping[str, float], prices: Mapping[str, float]
+) -> float:
+    """One number for many costs: 1 is what the chip without cures costs.
+
+    Parameters
+    ----------
+    costs, base : mapping of str to float
+        Of a chip, and of the chip without cures.
+    prices : mapping of str to float
+        Weight of each cost that counts.
+    """
+    for name, weight in prices.items():
+        if name not in COLUMNS or not is_number(weight, 0, 1e30):
+            raise UserError(
+                f"prices[{name!r}] = {weight!r}: prices are weights of at least 0 of {', '.join(COLUMNS)}"
+            )
+    total = sum(prices.values())
+    if total <= 0:
+        raise UserError("prices hold no weight above 0")
+    parts = (
+        weight * (costs[name] / base[name] if base[name] > 0 else 1 + costs[name])
+        for name, weight in prices.items()
+    )
+    return float(sum(parts) / total)
+
+
+def _of_layer(crossbar: Crossbar, chip: Chip, model: CostModel, horizon_s: float) -> dict[str, Any]:
+    rows, columns = crossbar.matrix.shape[1], len(crossbar.matrix)
+    row: dict[str, Any] = {"layer": crossbar.name} | dict.fromkeys(COLUMNS, 0.0)
+    if not crossbar.settings.analog:
+        operations = rows * columns * crossbar.places
+        words = rows * columns
+        return row | {
+            "area_mm2": 1e-6 * model.word_area_um2 * words,
+            "operations": operations,
+            # The weights of a layer are read once an input.
+            "energy_j": operations * model.operation_j + words * model.word_j,
+        }
+    own = crossbar.settings
+    assert own.tile is not None and own.device is not None
+    slices = len(crossbar.mapped.significance)
+    bits = own.tile.adc.bits if own.tile.adc is not None else model.ideal_bits
+    per_bit = 2.0 ** (bits - 8)
+    signed = False
+    pulses = crossbar.pulses(signed)
+    converted = slices * conversions(crossbar, signed)
+    places = crossbar.places
+    tiles = math.ceil(rows / crossbar.tile_rows)
+    lines = crossbar.lines * slices * tiles
+    writes = _writes(crossbar, model) * _programmings(chip, horizon_s)
+    arrays = max(tiles * slices * math.ceil(columns / crossbar.mapped.tile_columns), 1)
+    # Digital: the slices and tiles of every column added up, the layer's affine part and its compensation.
+    operations = places * columns * (tiles * slices + 1)
+    held = np.abs(crossbar.targets_us).sum() * 1e-6
+    if crossbar.mapped.references == 0:
+        held += 2e-6 * own.device.g_min_us * crossbar.targets_us.size
+    array_j = held * model.read_v**2 * model.input_power * model.read_s * places * pulses
+    energy = array_j + converted * model.adc_j * per_bit + operations * model.operation_j
+    energy += rows * slices * places * pulses * model.dac_j
+    reading = model.read_s + min(model.column_share, columns) * model.adc_s
+    return row | {
+        "cells": crossbar.devices,
+        "area_mm2": 1e-6
+        * (
+            model.cell_area_um2 * crossbar.devices
+            + model.adc_area_um2 * per_bit * math.ceil(lines / model.column_share)
+        ),
+        "writes": writes,
+        "program_s": _program_s(crossbar, model, writes) / (arrays * model.parallel_writes),
+        "program_j": writes * model.write_j + _verify_reads(crossbar, writes) * model.verify_j,
+        "conversions": converted,
+        "operations": operations,
+        "energy_j": energy,
+        "latency_s": places * pulses * reading,
+    }
+
+
+def _writes(crossbar: Crossbar, model: CostModel) -> float:
+    """Expected write pulses of one programming."""
+    return float(crossbar.devices)
+
+
+def _programmings(chip: Chip, horizon_s: float) -> int:
+    """How often a chip is programmed within a horizon."""
+    return 1
+
+
+def _verify_reads(crossbar: Crossbar, writes: float) -> float:
+    """Reads of verified cells: one after every write."""
+    return 0.0
+
+
+def _program_s(crossbar: Crossbar, model: CostModel, writes: float) -> float:
+    return writes * model.write_s + _verify_reads(crossbar, writes) * model.verify_s
