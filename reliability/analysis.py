@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -103,11 +103,14 @@ class Answer:
         What is printed, on at most 100 columns.
     draw : callable
         Gives the figure.
+    files : mapping of str to bytes
+        What else is written, by file name, such as a chip's description.
     """
 
     tables: Mapping[str, pd.DataFrame]
     text: str
     draw: Callable[[], Drawing]
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Analysis(ABC):

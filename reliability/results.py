@@ -145,8 +145,9 @@ class Folder:
         tables: Mapping[str, pd.DataFrame],
         draw: Callable[[list[Path]], None],
         provenance: dict[str, Any],
+        files: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Write the tables, the figure and the provenance, then remove the blocks.
+        """Write the tables, the figure, other files and the provenance, then remove the blocks.
 
         ``tables`` go by file name, as Parquet or CSV by its ending; ``draw`` takes the paths of the figures
         and writes them.
@@ -155,8 +156,13 @@ class Folder:
             as_file = table.to_parquet if name.endswith(".parquet") else table.to_csv
             write_atomically(self.path / name, partial(as_file, index=False))
         draw([self.path / name for name in _FIGURES])
-        digests = {name: sha256_of(self.path / name) for name in tables}
-        _write_json(self.path / PROVENANCE, provenance | {"tables_sha256": digests})
+        for name, content in (files or {}).items():
+            write_atomically(self.path / name, lambda p, content=content: p.write_bytes(content))
+        digests = {
+            group: {name: sha256_of(self.path / name) for name in names}
+            for group, names in (("tables_sha256", tables), ("files_sha256", files or {}))
+        }
+        _write_json(self.path / PROVENANCE, provenance | digests)
         shutil.rmtree(self.path / _BLOCKS, ignore_errors=True)
 
     def _block(self, group: int, first: int, count: int) -> Path:
@@ -177,7 +183,8 @@ class Folder:
     def _clear(self) -> None:
         shutil.rmtree(self.path / _BLOCKS, ignore_errors=True)
         try:
-            written = list(json.loads((self.path / PROVENANCE).read_text())["tables_sha256"])
+            found = json.loads((self.path / PROVENANCE).read_text())
+            written = [*found["tables_sha256"], *found.get("files_sha256", {})]
         except (OSError, ValueError, KeyError, TypeError):
             written = [TRIALS, SUMMARY, FAILURES, CONVERTERS]
         for name in (*written, *_FIGURES, PROVENANCE):

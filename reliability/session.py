@@ -166,6 +166,7 @@ def _analyse(
         tables,
         lambda paths: plots.save(answer.draw(), paths),
         provenance(command, settings, time.perf_counter() - start),
+        answer.files,
     )
     if not quiet:
         print(f"{study.question}\n\n{answer.text}\n\nFigure, tables and provenance are in {folder}")

@@ -62,6 +62,20 @@ def load_chip(name: str | Path) -> Chip:
         raise UserError(f"chip file {path}: {error}") from None
 
 
+def chip_file(chip: Chip) -> bytes:
+    """A chip as the TOML file that :func:`load_chip` reads."""
+    import tomli_w
+
+    return tomli_w.dumps(_without_none(as_table(chip))).encode()
+
+
+def _without_none(table: Any) -> Any:
+    """Plain tables without the fields that say nothing."""
+    if isinstance(table, dict):
+        return {key: _without_none(value) for key, value in table.items() if value is not None}
+    return table
+
+
 def put(target: Any, path: str, value: Any, whole: str | None = None) -> Any:
     """A copy of ``target`` in which the field at ``path`` is ``value``.
 

@@ -51,6 +51,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, metavar="S", help="seed of all chips")
     p.add_argument("--threads", type=int, metavar="N", help="threads (default: all cores); changes no result")
     p.add_argument("--target", type=float, metavar="A", help="accuracy that a chip must reach, a fraction")
+    p.add_argument("--max-drop", type=float, metavar="D", help="accuracy that a chip may lose, in its place")
+    p.add_argument("--at-least", type=float, metavar="Y", help="share of chips that must pass")
     p.add_argument("--chip", metavar="NAME|FILE.toml", help="chip to study")
     p.add_argument("--network", metavar="NAME|FILE", help="network to study")
     p.add_argument("--preprocessing", metavar="HOW", help="none, unit, imagenet, or scale=.. mean=.. std=..")
@@ -106,6 +108,12 @@ def _run(arguments: argparse.Namespace, command: list[str]) -> int:
         value = getattr(arguments, field)
         if value is not None:
             study = dataclasses.replace(study, **{field: value})
+    for field in ("max_drop", "at_least"):
+        value = getattr(arguments, field)
+        if value is not None:
+            if not hasattr(study.analysis, field):
+                raise UserError(f"--{field.replace('_', '-')} is not asked for by study {name!r}")
+            study = study.set(f"analysis.{field}={value!r}")
     for assignment in arguments.set:
         study = study.set(assignment)
     if arguments.describe:
