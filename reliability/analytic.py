@@ -150,10 +150,15 @@ class AnalyticNetwork:
         ranges = self.simulation.ranges(self.chip)
         return noisy_layers(self.network, self.chip, time_s=self.time_s, inputs=len(self.x), ranges=ranges)
 
+    @staticmethod
+    def is_chain(network: Network) -> bool:
+        """Whether full covariances are kept: a chain of fully connected layers."""
+        return Chain.holds(network)
+
     @cached_property
     def chain(self) -> Chain | None:
         """The network as a chain with full covariances, where it is one."""
-        return Chain(self.network, self.layers) if Chain.holds(self.network) else None
+        return Chain(self.network, self.layers) if self.is_chain(self.network) else None
 
     @cached_property
     def ensemble(self) -> Ensemble:

@@ -234,6 +234,13 @@ class Simulation:
         other._options = self._options | {"seed": other.seed, "role": role}
         return other
 
+    def of_chip(self, chip: Chip, times: Sequence[float]) -> Simulation:
+        """Another chip at these times on the same inputs, with the same seed."""
+        other = self._unplanned()
+        other.chip, other.sweep = chip, expand(chip, {"time_s": list(times)})
+        other.__dict__.pop("_converts", None)
+        return other
+
     def _unplanned(self) -> Simulation:
         """A copy without plans and workspaces."""
         other = copy.copy(self)

@@ -1,0 +1,132 @@
+"""What is recommended: the sentence, the table, the certificate and the chip."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from reliability.chip import Chip
+from reliability.mitigation.certificate import Certificate
+from reliability.mitigation.goal import Goal
+from reliability.mitigation.space import Design
+from reliability.settings import chip_file
+
+
+@dataclass(frozen=True, eq=False)
+class Advice:
+    """The cheapest chip that meets a goal, or the best there is.
+
+    Attributes
+    ----------
+    goal : Goal
+    design : Design
+        What is recommended; where nothing meets the goal, the best that was found.
+    certificates : tuple of Certificate
+        All attempts, in their order.
+    designs : DataFrame
+        One row a design that was tried: its option of each knob, ``price`` (1 is the chip without cures),
+        every cost, and the yield on the search's chips and inputs (``value``, ``low``, ``high``, ``level``,
+        ``method``, ``varies``, ``chips``); ``efficient``: no design that was tried is cheaper and has a
+        larger yield; ``recommended``.
+    accuracies : DataFrame
+        On the certificate's fresh chips and inputs, at each time: mean accuracy and percentiles of chips of
+        the recommended chip and of the chip without cures.
+    shares : DataFrame
+        What limits the design: each effect and each layer, and what is gained without it, with intervals;
+        empty where the goal is met.
+    fresh_yield : (float, float, float, int)
+        Share of fresh chips that pass, its exact interval, and their number, where the goal is not met.
+    evaluated : dict of str to int
+        Chips that were evaluated, at all times, by ``"search"`` and ``"certificate"``; ``"designs"``: how
+        many there are.
+    """
+
+    goal: Goal
+    design: Design
+    certificates: tuple[Certificate, ...]
+    designs: pd.DataFrame
+    accuracies: pd.DataFrame
+    shares: pd.DataFrame
+    fresh_yield: tuple[float, float, float, int] | None
+    evaluated: dict[str, int]
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The one that holds, if any does."""
+        return next((c for c in self.certificates if c.holds), None)
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the goal is certified."""
+        return self.certificate is not None
+
+    @property
+    def chip(self) -> Chip:
+        """The recommended chip's description."""
+        return self.design.chip
+
+    @property
+    def price(self) -> float:
+        """Of the recommended chip; 1 is the chip without cures."""
+        return float(self.designs.loc[self.designs["recommended"], "price"].iloc[0])
+
+    def files(self, name: str) -> dict[str, bytes]:
+        """The chip's description, ``NAME.toml``, as every study takes it, and what it refers to."""
+        return {f"{name}.toml": chip_file(replace(self.chip, name=name))}
+
+    def describe(self) -> str:
+        """The answer in sentences."""
+        row = self.designs[self.designs["recommended"]].iloc[0]
+        found = self.certificate
+        if found is not None:
+            said = f"Take {self.design.describe()}; price {row['price']:.2f} of the chip without cures. "
+            said += found.describe()
+            if found.attempt > 1:
+                said += f" This was attempt {found.attempt} of 3, which share the risk."
+            return said
+        said = f"Nothing that was tried meets the goal: {self.goal.describe()}. "
+        if self.fresh_yield is not None:
+            value, low, high, chips = self.fresh_yield
+            said += (
+                f"The best is {self.design.describe()}: {value:.1%} [{low:.1%}, {high:.1%}] of {chips} fresh "
+                f"chips pass."
+            )
+        if len(self.shares):
+            worst = (
+                self.shares[self.shares["value"] > 0]
+                .sort_values("value", ascending=False)
+                .groupby("of")
+                .head(1)
+            )
+            parts = [
+                f"{row['of'][:-1]} {row['group']} ({100 * row['value']:.2f} points [{100 * row['low']:.2f}, "
+                f"{100 * row['high']:.2f}])"
+                for row in worst.to_dict("records")
+            ]
+            if parts:
+                said += f" What limits it most: {' and '.join(parts)}."
+        return said
+
+    def text(self) -> str:
+        """The answer with its table, on at most 100 columns."""
+        lines = [textwrap.fill(self.describe(), 100), ""]
+        own = self.designs[self.designs["efficient"] | self.designs["recommended"]].sort_values("price")
+        lines.append(
+            "Cheaper designs pass less often (yield on the search's chips and inputs, 95 % intervals):"
+        )
+        for row in own.to_dict("records"):
+            mark = "*" if row["recommended"] else " "
+            lines.append(
+                f"{mark} {row['price']:6.2f}  {row['value']:6.1%} [{row['low']:6.1%}, {row['high']:6.1%}]  "
+                f"{row['design'][:64]}"
+            )
+        chips = self.evaluated["search"] + self.evaluated["certificate"]
+        lines += [
+            "",
+            f"{self.evaluated['designs']} designs; {chips:,} chips evaluated "
+            f"({self.evaluated['search']:,} by the search), "
+            f"{chips / (1000 * self.evaluated['designs']):.1%} of 1,000 chips for every design.",
+        ]
+        return "\n".join(lines)

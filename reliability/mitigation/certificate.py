@@ -1,0 +1,111 @@
+"""The certificate of a design: on chips and inputs that nothing was chosen by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reliability.mitigation.common_chips import CommonChips
+from reliability.mitigation.goal import Goal
+from reliability.mitigation.space import Design
+from reliability.report import time_in_words
+from reliability.statistics.acceptance import AcceptancePlan
+
+# Chips that are simulated at a time, between looks at how many have failed.
+_STEP = 32
+
+SHARES = (0.6, 0.3, 0.1)
+"""How the risk of a wrong certificate is shared out over the attempts to get one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """Whether the goal's share of chips was certified, and on what.
+
+    Attributes
+    ----------
+    goal : Goal
+    times : tuple of float
+        At which a chip had to meet its target, seconds.
+    plan : AcceptancePlan
+        Laid down before the first chip.
+    design : Design
+    attempt : int
+        Which of at most three, from 1.
+    correct : ndarray of int, shape (chips, times)
+        Right answers; fewer chips than planned where too many had failed.
+    required, inputs : int
+        Right answers that a chip needs, of so many inputs.
+    first_chip : int
+        Number of the first chip, of role ``"certify"``.
+    """
+
+    goal: Goal
+    times: tuple[float, ...]
+    plan: AcceptancePlan
+    design: Design
+    attempt: int
+    correct: np.ndarray
+    required: int
+    inputs: int
+    first_chip: int
+
+    @property
+    def failures(self) -> int:
+        """Chips that missed the target at any time."""
+        return int((self.correct.min(axis=1) < self.required).sum())
+
+    @property
+    def holds(self) -> bool:
+        """Whether the yield is certified."""
+        return len(self.correct) == self.plan.chips and self.failures <= self.plan.failures
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """Of the chips at each time, (chips, times)."""
+        return self.correct / self.inputs
+
+    def describe(self) -> str:
+        """The statement, or why there is none."""
+        when = "; they do not change with time"
+        if len(self.times) > 1:
+            when = f" at one of the times {', '.join(time_in_words(t) for t in self.times)}"
+        tried = (
+            f"of {len(self.correct)} fresh chips on {self.inputs} inputs that the search has not seen, "
+            f"{self.failures} missed {self.required} right answers{when}"
+        )
+        if self.holds:
+            return (
+                f"With {self.goal.confidence:.0%} confidence {self.goal.describe()} "
+                f"until {time_in_words(self.goal.times[-1])} ({tried}; {self.plan.failures} were allowed)."
+            )
+        return f"Not certified: {tried}; {self.plan.failures} of {self.plan.chips} were allowed."
+
+
+def certify(
+    chips: CommonChips, design: Design, goal: Goal, plan: AcceptancePlan, attempt: int, first_chip: int
+) -> Certificate:
+    """Try a plan's chips, and no more once too many have failed.
+
+    Parameters
+    ----------
+    chips : CommonChips
+        Of role ``"certify"``.
+    design : Design
+    goal : Goal
+    plan : AcceptancePlan
+    attempt : int
+    first_chip : int
+        Chips before it have been used by other attempts.
+    """
+    correct = np.empty((0, len(chips.times)), np.int64)
+    while len(correct) < plan.chips:
+        count = min(_STEP, plan.chips - len(correct))
+        more = chips.fresh(design.number, design.chip, first_chip + len(correct), count)
+        correct = np.concatenate([correct, more])
+        if (correct.min(axis=1) < chips.required).sum() > plan.failures:
+            break
+    return Certificate(
+        goal, chips.times, plan, design, attempt, correct, chips.required, chips.inputs, first_chip
+    )
