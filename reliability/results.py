@@ -157,7 +157,7 @@ class Folder:
             write_atomically(self.path / name, partial(as_file, index=False))
         draw([self.path / name for name in _FIGURES])
         for name, content in (files or {}).items():
-            write_atomically(self.path / name, lambda p, content=content: p.write_bytes(content))
+            write_atomically(self.path / name, partial(Path.write_bytes, data=content))
         digests = {
             group: {name: sha256_of(self.path / name) for name in names}
             for group, names in (("tables_sha256", tables), ("files_sha256", files or {}))

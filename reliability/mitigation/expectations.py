@@ -48,6 +48,8 @@ class Expectations:
         threads: int | None = None,
     ) -> None:
         self.network, self.designs, self.time_s, self.inputs = network, designs, time_s, inputs
+        # The last inputs for which bases were computed.
+        self._networks: tuple[Dataset, dict[int, AnalyticNetwork]] | None = None
         self._options: dict[str, Any] = {"time_s": time_s, "calibration": calibration, "threads": threads}
 
     @cached_property
@@ -95,9 +97,9 @@ class Expectations:
         """
         if not self.bases:
             return None
-        if not AnalyticNetwork.is_chain(self.network):
-            dataset = dataset.head(min(_FEW_INPUTS, len(dataset)))
-        networks = {number: self._analytic(number, dataset) for number in self.bases}
+        if self._networks is None or self._networks[0] is not dataset:
+            self._networks = dataset, {number: self._analytic(number, dataset) for number in self.bases}
+        networks = self._networks[1]
         number = min(networks, key=lambda n: abs(networks[n].accuracy - accuracy))
         base, start = networks[number], self.moments[number]
         assert start is not None
@@ -109,6 +111,11 @@ class Expectations:
                 found[n] = np.log(error) + np.clip(-gained / error, -_REACH, _REACH)
         found[np.isnan(found)] = np.nanmean(found)
         return found
+
+    def inputs_for_slopes(self, dataset: Dataset) -> Dataset:
+        """As many inputs as derivatives are found with."""
+        is_chain = AnalyticNetwork.is_chain(self.network)
+        return dataset if is_chain else dataset.head(min(_FEW_INPUTS, len(dataset)))
 
     def _analytic(self, number: int, dataset: Dataset) -> AnalyticNetwork:
         return AnalyticNetwork(self.network, dataset, self.designs[number].chip, **self._options)

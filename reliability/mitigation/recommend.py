@@ -11,27 +11,23 @@ from scipy.special import betaincinv
 
 from reliability.analysis import Setting
 from reliability.chip import Chip
-from reliability.datasets import Dataset, from_arrays
+from reliability.datasets import Dataset
 from reliability.errors import UserError
 from reliability.mitigation.advice import Advice
+from reliability.mitigation.candidates import PRICES, Candidates
 from reliability.mitigation.certificate import SHARES, Certificate, certify
 from reliability.mitigation.common_chips import CommonChips
-from reliability.mitigation.costs import CostModel, count_costs, relative_price, total_costs
-from reliability.mitigation.expectations import Expectations
-from reliability.mitigation.goal import Goal, is_steady, time_grid
-from reliability.mitigation.halves import halves
+from reliability.mitigation.costs import CostModel
+from reliability.mitigation.goal import Goal, time_grid
 from reliability.mitigation.search import Search
-from reliability.mitigation.space import Design, Space
+from reliability.mitigation.space import Space
 from reliability.network import Network
 from reliability.settings import whole
-from reliability.simulation import Calibration, Simulation
+from reliability.simulation import Calibration
 from reliability.statistics.acceptance import AcceptancePlan, acceptance_plan, smallest_plan
 from reliability.statistics.binomial import clopper_pearson
 from reliability.statistics.summary import CHIPS
 from reliability.units import YEAR
-
-PRICES: Mapping[str, float] = {"area_mm2": 1.0, "energy_j": 1.0, "program_s": 0.1}
-"""Weights of the costs where nobody says otherwise."""
 
 # Of the chips that may be evaluated, the share that one certificate may take, and its bounds.
 _CERTIFICATE = 0.15
@@ -93,7 +89,7 @@ def recommend(
         by default area 1, energy of an input 1, time to program 0.1.
     costs : CostModel, optional
     budget : int, optional
-        Chips that may be evaluated, at all times each; by default 50 for every design, from 2,000 to 20,000.
+        Chips that may be evaluated, at all times each; by default 50 for every design, from 4,000 to 20,000.
     fresh_inputs : Dataset, or pair of arrays, optional
         For the certificate.
     calibration, seed, threads
@@ -122,88 +118,79 @@ def recommend(
         from reliability.mitigation.default_space import default_space
 
         space = default_space(network, chip, horizon_s=goal.times[-1])
-    designs = space.designs()
-    budget = whole("budget", default_budget(len(designs)) if budget is None else budget, 500, 2**31)
-    whole_set = inputs if isinstance(inputs, Dataset) else from_arrays(*inputs)
-    names = [node.name for node in network.weighted]
-    looks = goal.times[:1] if all(is_steady(d.chip, names) for d in designs) else goal.times
-    table = _priced(network, chip, designs, costs, prices or PRICES, goal.times[-1])
-    expectations = Expectations(
+    candidates = Candidates(
         network,
-        designs,
-        time_s=looks[-1],
-        inputs=len(whole_set),
+        inputs,
+        space,
+        goal.times,
+        prices=prices or PRICES,
+        costs=costs,
+        fresh_inputs=fresh_inputs,
         calibration=calibration,
         threads=threads,
     )
-    if fresh_inputs is None:
-        # Both halves are asked for one accuracy: a digital right answer more or less is luck.
-        goal = goal.on(Simulation(network, whole_set, chip).reference)
-        seen, fresh = halves(whole_set, network, expectations.often(whole_set))
-    else:
-        seen = whole_set
-        fresh = fresh_inputs if isinstance(fresh_inputs, Dataset) else from_arrays(*fresh_inputs)
-    given: dict[str, Any] = {"seed": seed, "threads": threads, "calibration": calibration}
-    common = CommonChips(network, seen, chip, goal, looks, role="search", **given)
-    certifying = CommonChips(network, fresh, chip, goal, looks, role="certify", **given)
-    common.base.check_ideal()
-    hints = None
-    if len(designs) > 1:
-        hints = expectations.log_errors(seen, common.required / common.inputs)
+    return recommend_from(candidates, goal, budget=budget, seed=seed, progress=progress)
+
+
+def recommend_from(
+    candidates: Candidates,
+    goal: Goal,
+    *,
+    budget: int | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Advice:
+    """The cheapest of the candidates that meets a goal; parameters as in :func:`recommend`.
+
+    What is known of candidates without any chip is found once, whatever goals they are asked about.
+    """
+    designs, prices = candidates.designs, candidates.table["price"].to_numpy()
+    budget = whole("budget", default_budget(len(designs)) if budget is None else budget, 500, 2**31)
+    goal = candidates.asked_of_halves(goal)
+    chip, looks = candidates.space.chip, candidates.looks
+    common = candidates.chips(goal, "search", seed)
+    fresh = candidates.chips(goal, "certify", seed)
     largest = int(np.clip(_CERTIFICATE * budget, _LEAST_CHIPS, _MOST_CHIPS))
     search = Search(
         designs,
-        table["price"].to_numpy(),
-        space.knobs,
+        prices,
+        candidates.space.knobs,
         common,
-        hints,
-        max(budget - 2 * largest, budget // 3),
+        candidates.hints(common.required / common.inputs),
+        budget - len(SHARES) * largest,
         progress,
     )
     search.scout()
-    certificates = _attempts(search, certifying, goal, largest, budget)
+    certificates = _attempts(search, fresh, goal, largest, budget)
     held = next((c for c in certificates if c.holds), None)
     number = held.design.number if held else _best(search)
-    search.estimate(_frontier(search, table["price"].to_numpy()), _SHOWN)
+    search.estimate(_frontier(search, prices), _SHOWN)
     shares, passed = pd.DataFrame(), None
-    first = sum(len(c.correct) for c in certificates)
-    accuracies = []
-    if held is None:
-        correct = certifying.fresh(number, designs[number].chip, first, _COMPARED)
-        good = int((correct.min(axis=1) >= certifying.required).sum())
-        low, high = clopper_pearson(good, len(correct), confidence)
-        passed = (good / len(correct), low, high, len(correct))
-        setting = Setting(
-            network,
-            seen,
-            designs[number].chip,
-            time_s=looks[-1],
-            chips=_SHOWN,
-            seed=seed,
-            threads=threads,
-            calibration=calibration,
-        )
-        shares = limits(setting)
-        accuracies.append(("best", correct / certifying.inputs))
+    if held is not None:
+        accuracies = {"recommended": held.accuracy}
     else:
-        accuracies.append(("recommended", held.accuracy))
-    plain = certifying.fresh(-1, chip, 0, _COMPARED)
-    accuracies.append(("without cures", plain / certifying.inputs))
+        first = sum(len(c.correct) for c in certificates)
+        correct = fresh.fresh(number, designs[number].chip, first, _COMPARED)
+        good = int((correct.min(axis=1) >= fresh.required).sum())
+        passed = (good / len(correct), *clopper_pearson(good, len(correct), goal.confidence), len(correct))
+        shares = limits(candidates.setting(designs[number].chip, seed, _SHOWN))
+        accuracies = {"best": correct / fresh.inputs}
+    accuracies["without cures"] = fresh.fresh(-1, chip, 0, _COMPARED) / fresh.inputs
     return Advice(
         goal,
         designs[number],
         tuple(certificates),
-        _design_table(table, search, number),
-        _accuracy_table(accuracies, looks, certifying),
+        _design_table(candidates.table, search, number),
+        _accuracy_table(accuracies, looks, fresh),
         shares,
         passed,
-        {"search": common.evaluated, "certificate": certifying.evaluated, "designs": len(designs)},
+        {"search": common.evaluated, "certificate": fresh.evaluated, "designs": len(designs)},
     )
 
 
 def default_budget(designs: int) -> int:
-    """Chips that may be evaluated where nobody says how many: 50 for every design, from 2,000 to 20,000."""
-    return int(np.clip(50 * designs, 2000, 20_000))
+    """Chips that may be evaluated where nobody says how many: 50 for every design, from 4,000 to 20,000."""
+    return int(np.clip(50 * designs, 4000, 20_000))
 
 
 def limits(setting: Setting) -> pd.DataFrame:
@@ -289,24 +276,6 @@ def _frontier(search: Search, prices: np.ndarray) -> list[int]:
     return [found[i] for i in places]
 
 
-def _priced(
-    network: Network,
-    chip: Chip,
-    designs: Sequence[Design],
-    model: CostModel | None,
-    prices: Mapping[str, float],
-    horizon_s: float,
-) -> pd.DataFrame:
-    """Costs and price of every design."""
-    counted = [total_costs(count_costs(network, d.chip, model, horizon_s=horizon_s)) for d in designs]
-    base = total_costs(count_costs(network, chip, model, horizon_s=horizon_s))
-    rows = [
-        {"design": d.describe(), **d.labels, "price": relative_price(own, base, prices), **own}
-        for d, own in zip(designs, counted, strict=True)
-    ]
-    return pd.DataFrame(rows)
-
-
 def _design_table(table: pd.DataFrame, search: Search, recommended: int) -> pd.DataFrame:
     """The designs that were tried, with their yields on the search's chips."""
     rows = []
@@ -336,11 +305,11 @@ def _design_table(table: pd.DataFrame, search: Search, recommended: int) -> pd.D
 
 
 def _accuracy_table(
-    found: Sequence[tuple[str, np.ndarray]], times: Sequence[float], chips: CommonChips
+    found: Mapping[str, np.ndarray], times: Sequence[float], chips: CommonChips
 ) -> pd.DataFrame:
     """Accuracies of fresh chips by time."""
     rows = []
-    for name, accuracy in found:
+    for name, accuracy in found.items():
         for t, own in zip(times, accuracy.T, strict=True):
             row = {"chip": name, "time_s": t, "mean": own.mean()}
             row |= {f"p{q:02d}": float(np.quantile(own, q / 100)) for q in (5, 50, 95)}

@@ -1,0 +1,140 @@
+"""The designs of a space, with all that is known of them before any chip is simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reliability.analysis import Setting
+from reliability.chip import Chip
+from reliability.datasets import Dataset, from_arrays
+from reliability.latents import Role
+from reliability.mitigation.common_chips import CommonChips
+from reliability.mitigation.costs import CostModel, count_costs, relative_price, total_costs
+from reliability.mitigation.expectations import Expectations
+from reliability.mitigation.goal import Goal, is_steady
+from reliability.mitigation.halves import halves
+from reliability.mitigation.space import Space
+from reliability.network import Network
+from reliability.simulation import Calibration, Simulation
+
+PRICES: Mapping[str, float] = {"area_mm2": 1.0, "energy_j": 1.0, "program_s": 0.1}
+"""Weights of the costs where nobody says otherwise."""
+
+
+class Candidates:
+    """Designs with their prices, their expectations and the inputs on which they are looked at.
+
+    Parameters
+    ----------
+    network : Network
+    inputs : Dataset, or pair of arrays (x, y)
+        Cut into halves, one for a search, one for its certificate, unless ``fresh_inputs`` are given.
+    space : Space
+    times : sequence of float
+        At which chips must meet a goal, seconds.
+    prices, costs, fresh_inputs, calibration, threads
+        As in :func:`.recommend.recommend`.
+
+    Attributes
+    ----------
+    designs : list of Design
+    table : DataFrame
+        One row a design: its words, the option of each knob, ``price`` and every cost.
+    looks : tuple of float
+        The times; the first alone if nothing about any design changes with time.
+    seen, fresh : Dataset
+        Inputs of the search and of the certificate.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        inputs: Dataset | tuple[Any, Any],
+        space: Space,
+        times: Sequence[float],
+        *,
+        prices: Mapping[str, float] = PRICES,
+        costs: CostModel | None = None,
+        fresh_inputs: Dataset | tuple[Any, Any] | None = None,
+        calibration: Calibration | Callable[[], Dataset] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.network, self.space, self.designs = network, space, space.designs()
+        self.calibration, self.threads = calibration, threads
+        names = [node.name for node in network.weighted]
+        steady = all(is_steady(design.chip, names) for design in self.designs)
+        self.looks = tuple(times[:1]) if steady else tuple(times)
+        self.table = self._priced(prices, costs, times[-1])
+        whole_set = inputs if isinstance(inputs, Dataset) else from_arrays(*inputs)
+        self.expectations = Expectations(
+            network,
+            self.designs,
+            time_s=self.looks[-1],
+            inputs=len(whole_set),
+            calibration=calibration,
+            threads=threads,
+        )
+        # Digital, and checked to be what the chip without any effect computes.
+        self.base = Simulation(network, whole_set, space.chip, threads=threads, calibration=calibration)
+        self.base.check_ideal()
+        self.are_halves = fresh_inputs is None
+        if fresh_inputs is None:
+            self.seen, self.fresh = halves(whole_set, network, self.expectations.often(whole_set))
+        else:
+            self.seen = whole_set
+            self.fresh = fresh_inputs if isinstance(fresh_inputs, Dataset) else from_arrays(*fresh_inputs)
+
+    def asked_of_halves(self, goal: Goal) -> Goal:
+        """The goal with one accuracy for both halves: a digital right answer more or less is luck."""
+        return goal.on(self.base.reference) if self.are_halves else goal
+
+    def chips(self, goal: Goal, role: Role, seed: int) -> CommonChips:
+        """Chips on the inputs of their role."""
+        return CommonChips(
+            self.network,
+            self.seen if role == "search" else self.fresh,
+            self.space.chip,
+            goal,
+            self.looks,
+            seed=seed,
+            role=role,
+            threads=self.threads,
+            calibration=self.calibration,
+        )
+
+    def hints(self, accuracy: float) -> np.ndarray | None:
+        """Logarithm of the error that the analytic network expects of every design, if it does."""
+        return self.expectations.log_errors(self._seen_few, accuracy) if len(self.designs) > 1 else None
+
+    def setting(self, chip: Chip, seed: int, chips: int) -> Setting:
+        """One design on the inputs of the search, at the last of the times."""
+        return Setting(
+            self.network,
+            self.seen,
+            chip,
+            time_s=self.looks[-1],
+            chips=chips,
+            seed=seed,
+            threads=self.threads,
+            calibration=self.calibration,
+        )
+
+    @cached_property
+    def _seen_few(self) -> Dataset:
+        return self.expectations.inputs_for_slopes(self.seen)
+
+    def _priced(self, prices: Mapping[str, float], model: CostModel | None, horizon_s: float) -> pd.DataFrame:
+        def counted(chip: Chip) -> dict[str, float]:
+            return total_costs(count_costs(self.network, chip, model, horizon_s=horizon_s))
+
+        base, rows = counted(self.space.chip), []
+        for design in self.designs:
+            own = counted(design.chip)
+            price = relative_price(own, base, prices)
+            rows.append({"design": design.describe(), **design.labels, "price": price, **own})
+        return pd.DataFrame(rows)
