@@ -1,5 +1,6 @@
 """The race of designs, on chips whose law is known."""
 
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,8 +26,9 @@ class KnownChips:
         self.share = 0.02 + (np.array(noise) / COPIES[CHOICES]).sum(axis=1)
         rng = np.random.default_rng(seed)
         self.common, self.seed, self.have = rng.normal(size=4000), seed, {}
+        self._margins = cache(self._drawn)
 
-    def _margins(self, design):
+    def _drawn(self, design):
         own = np.random.default_rng([self.seed, design]).normal(size=4000)
         u = 0.8 * self.common + 0.6 * own
         share = self.share[design]
