@@ -86,7 +86,7 @@ def run(case: str, given: argparse.Namespace) -> None:
     network, dataset, chip, time_s = subject(case, given)
     simulation = Simulation(network, dataset, chip, time_s=time_s, seed=1)
     surrogate = Surrogate(AnalyticNetwork(network, dataset, chip, time_s=time_s))
-    outcomes = outcomes_of(simulation, given.truth)
+    outcomes = simulation.outcomes(0, given.truth)[:, 0, 0]
     accuracies = outcomes.mean(axis=1)
     truth, error = accuracies.mean(), accuracies.std(ddof=1) / np.sqrt(len(accuracies))
     drop = simulation.reference.mean() - truth
@@ -169,16 +169,6 @@ def subject(case: str, given: argparse.Namespace) -> tuple[Network, Dataset, Chi
     if law == "pcm":
         return network, dataset, Chip(compensation="global"), DAY
     return network, dataset, Chip(device=devices.gaussian(sigma=given.sigma or sigma)), 0.0
-
-
-def outcomes_of(simulation: Simulation, chips: int) -> np.ndarray:
-    """Right or wrong of chips and inputs."""
-    total, parts = len(simulation.labels), []
-    for first in range(0, chips, simulation.block_chips):
-        count = min(simulation.block_chips, chips - first)
-        bits = simulation.block(0, first, count).bits.reshape(count, -1)
-        parts.append(np.unpackbits(bits, axis=1, count=total).astype(bool))
-    return np.concatenate(parts)
 
 
 if __name__ == "__main__":

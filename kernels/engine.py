@@ -13,14 +13,12 @@ from numba import njit
 
 from .cache import compiled
 from .cells import realise, scale_deviations
+from .compensation import drift_factor
 from .forward import forward
 from .intrinsics import take_next
 from .layout import LAYERED, Workspace
 from .scores import checksum, rank
 from .simd import VECTOR
-
-# A read-out below this share of the reference is taken for a dead layer (aihwkit's floor).
-_FLOOR = 1e-4
 
 
 @njit(inline="always")
@@ -49,12 +47,10 @@ def _run_chip(plan, work, slot, chip, ranks, checksums, clipped, shared, logits)
             if is_reference:
                 work.readout[index] = total
             elif plan.reference:
-                first = work.readout[index]
-                # A layer that conducts nothing has no factor.
-                factor = first / max(total, _FLOOR * first) if first > 0 else 1.0
+                factor = drift_factor(work.readout[index], total)
                 for variant in range(variants):
                     if plan.compensated[variant]:
-                        work.factors[index, variant] = np.float32(factor)
+                        work.factors[index, variant] = factor
         if is_reference:
             continue
         row = time - offset

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from .cache import compiled
 from .cells import realise, take
-
-_FLOOR = 1e-4
+from .compensation import drift_factor
 
 
 @compiled(nogil=True)
@@ -38,7 +35,6 @@ def realise_chips(plan, work, first_chip, weights):
                 own = weights[i, layer.weights_at : layer.weights_at + size]
                 take(own, held)
                 if plan.reference:
-                    first = work.readout[index]
-                    factor = np.float32(first / max(total, _FLOOR * first) if first > 0 else 1.0)
+                    factor = drift_factor(work.readout[index], total)
                     for j in range(size):
                         own[j] *= factor

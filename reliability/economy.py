@@ -272,8 +272,7 @@ class Panels:
             self.beside.append(self.surrogate.accuracies(beside))
         for k, panel in enumerate(self.panels):
             own = slice(k * per_panel, (k + 1) * per_panel)
-            bits = self.simulations[k].block(0, first + own.start, per_panel).bits.reshape(per_panel, -1)
-            right = np.unpackbits(bits, axis=1, count=len(panel)).astype(np.float64)
+            right = self.simulations[k].outcomes(first + own.start, per_panel)[:, 0, 0]
             expected = np.tile(self.analytic.right[panel], (per_panel, 1))
             doubtful = self.place[panel] >= 0
             places = self.place[panel[doubtful]]

@@ -25,7 +25,7 @@ from reliability.network import INPUT, Network, Node
 from reliability.realisation import chip_weights
 from reliability.settings import whole
 from reliability.simulation import Arithmetic, Calibration
-from reliability.statistics.summary import CHIPS, CHIPS_AND_INPUTS
+from reliability.statistics.interval import CHIPS, CHIPS_AND_INPUTS
 
 LOGITS, WEIGHTS, ACCURACY = "logits", "weights", "accuracy"
 # Of an image's pixels so many, taken by chance, can give a chip's error.

@@ -29,10 +29,9 @@ from reliability.metrics import Metric
 from reliability.montecarlo import Progress
 from reliability.network import Network
 from reliability.simulation import Arithmetic, Calibration, Simulation
-from reliability.statistics.interval import check_level
+from reliability.statistics.interval import CHIPS, check_level
 from reliability.statistics.lifetime import required_correct
 from reliability.statistics.subset import SHARE, SubsetRun, subset_simulation
-from reliability.statistics.summary import CHIPS
 
 CHIPS_OF_STAGE = 10_000
 """Chips of a stage, unless told otherwise."""

@@ -72,6 +72,11 @@ class Block:
     clipped: np.ndarray
     shared: np.ndarray
 
+    @classmethod
+    def joined(cls, blocks: Sequence[Block]) -> Block:
+        """One block of neighbouring ones, in the order of chips."""
+        return cls(*(np.concatenate([getattr(b, name) for b in blocks]) for name in cls.__annotations__))
+
 
 class Simulation:
     """A sweep over conditions, ready to simulate any range of chips.
@@ -196,6 +201,63 @@ class Simulation:
         self._check_supplied(first + count)
         return self.evaluate(group, np.arange(first, first + count))
 
+    def observe(
+        self, first: int, count: int, group: int = 0, watch: Callable[[int], object] | None = None
+    ) -> Block:
+        """Simulate any number of neighbouring chips, :attr:`block_chips` at a time, so that memory holds.
+
+        Parameters
+        ----------
+        first, count : int
+            Chips ``first`` to ``first + count - 1``, at least one.
+        group : int
+            Conditions under which they are simulated, by their place in ``sweep.groups``.
+        watch : callable, optional
+            Is given the number of chips done after each block.
+
+        Returns
+        -------
+        Block
+            Of all these chips: that of :meth:`block` to the last bit.
+
+        Raises
+        ------
+        UserError
+            If latents are supplied for fewer chips.
+        """
+        blocks = []
+        for done in range(0, count, self.block_chips):
+            part = min(self.block_chips, count - done)
+            blocks.append(self.block(group, first + done, part))
+            if watch is not None:
+                watch(done + part)
+        return Block.joined(blocks)
+
+    def outcomes(self, first: int, count: int, group: int = 0) -> np.ndarray:
+        """Which inputs neighbouring chips get right.
+
+        Parameters
+        ----------
+        first, count, group
+            As in :meth:`observe`.
+
+        Returns
+        -------
+        ndarray of bool, shape (chips, times, variants, inputs)
+            No inputs where the metric is not right or wrong.
+
+        Raises
+        ------
+        UserError
+            If latents are supplied for fewer chips.
+        """
+        return self._unpacked(self.observe(first, count, group).bits)
+
+    def _unpacked(self, bits: np.ndarray) -> np.ndarray:
+        """Outcomes of a block's packed ones."""
+        inputs = len(self.labels) if bits.shape[-1] else 0
+        return np.unpackbits(bits, axis=-1, count=inputs).astype(bool)
+
     def evaluate(self, group: int, numbers: np.ndarray) -> Block:
         """Simulate chips by their numbers; supplied latents are those of the first one and what follows."""
         first, count = int(numbers[0]), len(numbers)
@@ -249,10 +311,7 @@ class Simulation:
 
     def table(self, blocks: Sequence[Sequence[Block]], chips: int) -> pd.DataFrame:
         """The trials table of blocks in the order of chips, one sequence a group."""
-        joined = [
-            Block(*(np.concatenate([getattr(b, name) for b in own]) for name in Block.__annotations__))
-            for own in blocks
-        ]
+        joined = [Block.joined(own) for own in blocks]
         classes = [int(c) for c in np.unique(self.labels)] if self.metric.by_class else [None]
         parts = []
         for condition, place in zip(self.sweep.conditions, self.sweep.places, strict=True):
@@ -450,7 +509,7 @@ class Simulation:
         inputs = len(self.labels)
         if own_class is not None:
             mask = self.labels == own_class
-            right = np.unpackbits(bits, axis=-1, count=inputs).astype(bool)[:, mask]
+            right = self._unpacked(bits)[:, mask]
             bits, scores, inputs = np.packbits(right, axis=-1), right.mean(axis=-1), int(mask.sum())
         columns: dict[str, Any] = dict(condition)
         columns.setdefault("read_noise", self.sweep.groups[group].chip.read_noise)

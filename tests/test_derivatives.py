@@ -9,8 +9,7 @@ import pytest
 from shared_data import WHERE, mnist_folder, shared_folder
 
 import reliability as rl
-from reliability import derivatives as module
-from reliability.derivatives import RULES, chunks, cross_entropy, derivatives, weight_derivatives
+from reliability.derivatives import RULES, chunks, cross_entropy, derivatives, weight_derivatives, workspace
 from reliability.errors import UserError
 from reliability.layers import (
     LAYERS,
@@ -243,7 +242,7 @@ def test_chunks_change_nothing_and_hold_every_input_once(monkeypatch):
     net = around(conv(4, 3))
     x, y = noise(11, *net.input_shape).astype(np.float64), np.arange(11) % 4
     whole = weight_derivatives(net, x, lambda z, part: cross_entropy(z, y[part])[1])
-    monkeypatch.setattr(module, "WORKSPACE", 40_000)
+    monkeypatch.setattr(workspace, "WORKSPACE", 40_000)
     parts = list(chunks(net, 11, itemsize=8))
     assert len(parts) > 2 and np.concatenate([np.arange(11)[p] for p in parts]).tolist() == list(range(11))
     cut = weight_derivatives(net, x, lambda z, part: cross_entropy(z, y[part])[1])

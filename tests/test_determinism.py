@@ -8,7 +8,7 @@ import pytest
 
 import reliability as rl
 from reliability.network import Network, Node, mlp
-from reliability.simulation import Simulation
+from reliability.simulation import Block, Simulation
 from reliability.units import DAY, HOUR, YEAR
 
 VARY = {"time_s": [0, HOUR, YEAR], "compensation": ["none", "global"]}
@@ -58,6 +58,38 @@ def test_a_block_alone_holds_the_chips_that_a_run_holds_there():
         part = simulation.block(0, first, count)
         for name in ("bits", "scores", "checksums"):
             np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[first : first + count])
+
+
+@pytest.mark.parametrize("block_chips", [1, 3, 64])
+def test_chips_observed_in_blocks_are_those_of_one_block(monkeypatch, block_chips):
+    simulation = Simulation(network(), dataset(), SPLIT, VARY, seed=4)
+    monkeypatch.setattr(Simulation, "block_chips", block_chips)
+    done: list[int] = []
+    for group in range(len(simulation.sweep.groups)):
+        whole = simulation.block(group, 5, 10)
+        found = simulation.observe(5, 10, group, watch=done.append)
+        for name in Block.__annotations__:
+            np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+        outcomes = simulation.outcomes(5, 10, group)
+        assert outcomes.shape == (*whole.scores.shape, len(simulation.labels)) and outcomes.dtype == bool
+        np.testing.assert_array_equal(outcomes.mean(axis=-1), whole.scores)
+    cuts = [*range(block_chips, 10, block_chips), 10]
+    assert done == cuts * len(simulation.sweep.groups)
+
+
+def test_outcomes_are_right_or_wrong_of_the_logits():
+    seen: list[np.ndarray] = []
+
+    def keep(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        seen.append(logits.argmax(axis=1) == labels)
+        return np.zeros(len(labels))
+
+    x, labels = dataset()
+    scored = Simulation(network(), (x, labels), SPLIT, seed=4, metric=keep, arithmetic="float32")
+    assert scored.outcomes(2, 3).shape == (3, 1, 1, 0)
+    found = Simulation(network(), (x, labels), SPLIT, seed=4, arithmetic="float32").outcomes(2, 3)
+    np.testing.assert_array_equal(found[:, 0, 0], seen[-3:])
+    assert 0 < found.mean() < 1
 
 
 def test_a_longer_runs_first_chips_are_the_shorter_runs():

@@ -24,6 +24,7 @@ from numba import njit
 from numba.core.registry import cpu_target
 
 import reliability as rl
+from reliability.analytic import AnalyticNetwork
 from reliability.kernels import cache, engine, intrinsics, philox, product
 from reliability.layers import (
     AveragePool2d,
@@ -109,6 +110,7 @@ def convolutional() -> Network:
     return Network((*nodes, Node("end", last, ("flatten",))), (3, 9, 10))
 
 
+GAUSSIAN = rl.Chip(rl.devices.gaussian(sigma=0.1))
 NETWORKS = {"perceptron": perceptron, "convolutional": convolutional}
 CHIPS = {
     "pcm": (rl.Chip(rl.devices.pcm()), DRIFT),
@@ -121,7 +123,7 @@ CHIPS = {
         rl.Chip(rl.devices.gaussian(sigma=0.1, read_sigma=0.1), read_noise="split"),
         {},
     ),
-    "8-bit deviations": (rl.Chip(rl.devices.gaussian(sigma=0.1)), {}),
+    "8-bit deviations": (GAUSSIAN, {}),
     "converters": (
         rl.Chip(
             rl.devices.gaussian(sigma=0.1),
@@ -152,6 +154,7 @@ def save(path: str) -> None:
         net = make()
         x = np.random.default_rng(2).normal(size=(INPUTS, *net.input_shape)).astype(np.float32)
         data = x, net.forward(net.prepare(x)).argmax(axis=1)
+        found[f"accuracy: {net_name}"] = AnalyticNetwork(net, data, GAUSSIAN).accuracy
         for chip_name, (chip, vary) in CHIPS.items():
             recorder = naive.Recorder()
             how = "int8" if chip_name == "8-bit deviations" else "float32"
@@ -167,6 +170,8 @@ def save(path: str) -> None:
             found[f"right: {name}"] = np.unpackbits(bits, axis=1)
     for (layer, kind), drawn in rl.draw_latents(perceptron(), rl.Chip(), chips=3, times=TIMES).items():
         found[f"latents: {layer}, {kind}"] = drawn
+    digits = rl.load_network("digits-mlp"), rl.load_dataset("digits")
+    found["accuracy: digits-mlp"] = AnalyticNetwork(*digits, GAUSSIAN).accuracy
     # Numba shows no assembly of what its cache held. Compiled anew, the outermost kernel holds all others but
     # those that are called by their address.
     outermost = engine.run_worker, engine.run_worker.for_python.signatures[0]
@@ -233,7 +238,7 @@ def test_each_cpu_gets_code_of_its_own(results, name):
 @pytest.mark.slow
 def test_avx2_gives_the_chips_of_avx512_to_the_last_bit(results):
     wide, narrow = results("AVX-512"), results("AVX2")
-    for kind in ("latents", "logits", "checksum", "right"):
+    for kind in ("latents", "logits", "checksum", "right", "accuracy"):
         for name, one, other in of_kind(kind, wide, narrow):
             np.testing.assert_array_equal(one, other, err_msg=name)
 
@@ -249,6 +254,8 @@ def test_plain_vectors_give_the_same_chips_but_for_rounding(results, name):
         if what.endswith(EXACT_ONLY):
             continue
         assert np.abs(one - other).max() <= 1e-5 * np.abs(one).max(), what
+    for what, one, other in of_kind("accuracy", fused, plain):
+        assert abs(one - other) <= 1e-7, what
     for what, one, other in of_kind("right", fused, plain):
         if what.endswith(EXACT_ONLY):
             continue

@@ -14,7 +14,6 @@ from shared_data import shared_folder
 from test_effects import EVERYTHING
 
 import reliability as rl
-from reliability import sensitivity
 from reliability.analysis import Setting
 from reliability.cell_records import _FAULTS, _VARIATION
 from reliability.latents import seed_of
@@ -31,6 +30,7 @@ from reliability.sensitivity import (
     question_of,
     runs_of,
 )
+from reliability.sensitivity.draws import DRAWS
 from reliability.simulation import Simulation
 from reliability.study import main
 
@@ -112,7 +112,7 @@ def test_wrong_seeds_are_told(seeds, told):
 
 def test_every_draw_beyond_the_laws_belongs_to_an_effect():
     drawn = {quantity for quantity, _ in (*_FAULTS.values(), *_VARIATION.values())}
-    known = {quantity for quantities in sensitivity._DRAWS.values() for quantity in quantities}
+    known = {quantity for quantities in DRAWS.values() for quantity in quantities}
     assert known == drawn | {"telegraph", "telegraph_frozen"}
 
 

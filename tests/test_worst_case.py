@@ -12,7 +12,6 @@ from scipy import stats
 from shared_data import WHERE, mnist_folder, shared_folder
 
 import reliability as rl
-from reliability import worst_case as module
 from reliability.analyses.worst_case import WorstCase
 from reliability.analysis import Setting
 from reliability.crossbar import mapped_network
@@ -30,6 +29,7 @@ from reliability.worst_case import (
     carlini_wagner,
     margin,
     projected_gradient,
+    random_errors,
     uniform_noise,
     weight_deviations,
 )
@@ -247,7 +247,7 @@ def test_uniform_noise_is_uniform_within_the_bound(monkeypatch):
     net = Network((Node("fc", Linear(weight)), Node("end", Linear(np.eye(size)), ("fc",))), (size,))
     chip = rl.Chip(layers={"end": rl.LayerChip(analog=False)})
     seen = []
-    original = module.simulate
+    original = random_errors.simulate
 
     def spy(*arguments, **options):
         return original(
@@ -257,7 +257,7 @@ def test_uniform_noise_is_uniform_within_the_bound(monkeypatch):
             **options,
         )
 
-    monkeypatch.setattr(module, "simulate", spy)
+    monkeypatch.setattr(random_errors, "simulate", spy)
     uniform_noise(net, (np.eye(size), np.arange(size)), chip, 0.06, chips=8)
     errors = np.stack(seen[1:]) - weight.T
     assert np.abs(errors).max() <= 0.06 * (1 + 1e-4)

@@ -104,14 +104,15 @@ def _pilot(simulation: Simulation, setting: Setting) -> tuple[Outcomes, Outcomes
             f"metric = {setting.metric!r}: the variance of a mean over inputs is split for metrics that are "
             f'right or wrong on each input, such as "top-1"'
         )
-    step, blocks = simulation.block_chips, []
-    for first in range(0, setting.chips, step):
-        blocks.append(simulation.block(0, first, min(step, setting.chips - first)).bits[:, 0, 0])
+
+    def watch(done: int) -> None:
         if setting.progress:
-            setting.progress(min(first + step, setting.chips), setting.chips, "pilot")
+            setting.progress(done, setting.chips, "pilot")
+
+    observed = simulation.observe(0, setting.chips, watch=watch)
     inputs = len(simulation.labels)
     return (
-        Outcomes(np.concatenate(blocks), inputs),
+        Outcomes(observed.bits[:, 0, 0], inputs),
         Outcomes(np.packbits(simulation.reference)[np.newaxis], inputs),
     )
 

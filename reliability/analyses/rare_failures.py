@@ -15,11 +15,9 @@ from reliability.plots.rare_failures import failure_probability
 from reliability.rare import CHIPS_OF_STAGE, find_rare_failures
 from reliability.settings import whole
 from reliability.statistics.binomial import clopper_pearson
+from reliability.statistics.interval import CHIPS
 from reliability.statistics.order import quantile_interval
-from reliability.statistics.summary import CHIPS
 
-# Chips of plain Monte Carlo that are simulated at a time.
-_BLOCK = 4096
 _LEVEL = 0.95
 
 
@@ -63,9 +61,8 @@ class Tail(Analysis):
             target = max(float(simulation.reference.mean()) - 0.01, 1 / inputs)
         found = find_rare_failures(simulation, target, chips=self.chips_of_stage, progress=setting.progress)
         failures = found.table(_LEVEL)
-        firsts = range(0, setting.chips, _BLOCK)
-        scores = [simulation.block(0, i, min(_BLOCK, setting.chips - i)).scores.ravel() for i in firsts]
-        correct = np.rint(np.concatenate(scores) * inputs).astype(np.int64)
+        scores = simulation.observe(0, setting.chips).scores.ravel()
+        correct = np.rint(scores * inputs).astype(np.int64)
         plain = _plain(correct, failures, inputs)
         percentiles = _percentiles(correct, inputs, self.percentiles)
         tables = {"failures": failures, "plain": plain, "percentiles": percentiles, "stages": found.stages()}

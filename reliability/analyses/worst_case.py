@@ -13,7 +13,7 @@ from scipy.special import ndtr
 from reliability.analysis import Analysis, Answer, Setting
 from reliability.checks import check, is_number, is_whole
 from reliability.statistics import quantile_interval, summarize
-from reliability.statistics.summary import CHIPS
+from reliability.statistics.interval import CHIPS
 from reliability.worst_case import (
     Attack,
     Surface,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -112,11 +111,9 @@ class CommonChips:
         return self._plans[design]
 
     def _simulate(self, simulation: Simulation, first: int, last: int) -> np.ndarray:
-        parts: list[Any] = []
-        places = simulation.sweep.places
-        for at in range(first, last, simulation.block_chips):
-            count = min(simulation.block_chips, last - at)
-            blocks = {group: simulation.block(group, at, count).scores for group in {p.group for p in places}}
-            parts.append(np.stack([blocks[p.group][:, p.time, p.variant] for p in places], axis=1))
-            self.evaluated += count
-        return np.rint(np.concatenate(parts) * self.inputs).astype(np.int64)
+        places, count = simulation.sweep.places, last - first
+        groups = {place.group for place in places}
+        scores = {group: simulation.observe(first, count, group).scores for group in groups}
+        found = np.stack([scores[p.group][:, p.time, p.variant] for p in places], axis=1)
+        self.evaluated += count
+        return np.rint(found * self.inputs).astype(np.int64)

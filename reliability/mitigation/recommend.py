@@ -26,7 +26,7 @@ from reliability.settings import whole
 from reliability.simulation import Calibration
 from reliability.statistics.acceptance import AcceptancePlan, acceptance_plan, smallest_plan
 from reliability.statistics.binomial import clopper_pearson
-from reliability.statistics.summary import CHIPS
+from reliability.statistics.interval import CHIPS
 from reliability.units import YEAR
 
 # Of the chips that may be evaluated, the share that one certificate may take, and its bounds.

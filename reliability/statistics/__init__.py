@@ -27,7 +27,10 @@ from reliability.statistics.crossed import (
     sums_of_values,
 )
 from reliability.statistics.cvar import cvar_interval
-from reliability.statistics.distributions import DistributionFit, FamilyFit, fit_error_distribution
+from reliability.statistics.distribution_fit import DistributionFit
+from reliability.statistics.distributions import fit_error_distribution
+from reliability.statistics.failures import failure_table
+from reliability.statistics.family_fit import FamilyFit
 from reliability.statistics.interval import DIFFERENCE, FRACTION, REAL, Interval
 from reliability.statistics.lifetime import (
     FailureQuantile,
@@ -73,7 +76,7 @@ from reliability.statistics.shares import Shares, fieller_interval, shares_of
 from reliability.statistics.simultaneous import bonferroni_level, joint_level
 from reliability.statistics.sobol import first_order, total
 from reliability.statistics.spread import spread_interval
-from reliability.statistics.summary import failure_table, simultaneous_intervals, summarize
+from reliability.statistics.summary import simultaneous_intervals, summarize
 from reliability.statistics.tail import Tail, fit_tail
 from reliability.statistics.unanimous import unanimous_interval
 

@@ -14,6 +14,12 @@ from reliability.statistics.outcomes import Outcomes
 
 DEFAULT_LOSS = 0.01
 """Accuracy below that of the digital network which the default target allows."""
+UNPAIRED_FIELD = "class"
+"""The condition field whose values have inputs of their own, so that no difference across them is paired."""
+READ_FIELD = "read"
+"""The condition field whose values are evaluations of the same chips with other read noise."""
+TIME_FIELD = "time_s"
+"""The condition field that makes failure times."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +113,17 @@ def split_conditions(trials: pd.DataFrame) -> tuple[list[str], list[Condition]]:
         own_codes = dict(zip(fields, codes[first].tolist(), strict=True))
         conditions.append(_condition(trials, rows, chip[rows], where, own_codes))
     return list(fields), conditions
+
+
+def series_along(fields: list[str], conditions: list[Condition], along: str) -> list[list[Condition]]:
+    """Conditions that differ in one field only, in its rising order; none without that field."""
+    if along not in fields:
+        return []
+    series: dict[tuple[int, ...], list[Condition]] = {}
+    for condition in conditions:
+        key = tuple(code for field, code in condition.codes.items() if field != along)
+        series.setdefault(key, []).append(condition)
+    return [sorted(group, key=lambda c: c.where[along]) for group in series.values()]
 
 
 def _condition(

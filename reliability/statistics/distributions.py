@@ -9,258 +9,24 @@ the ties alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 
 from reliability.errors import UserError
-from reliability.statistics.families import FAMILIES, Family
-from reliability.statistics.goodness import (
-    anderson_darling,
-    bootstrap_interval,
-    bootstrap_p_value,
-    kolmogorov_smirnov,
-)
-from reliability.statistics.interval import Interval, check_level
+from reliability.statistics.distribution_fit import DistributionFit
+from reliability.statistics.families import FAMILIES
+from reliability.statistics.family_fit import FamilyFit, fit_family
+from reliability.statistics.interval import check_level
 from reliability.statistics.likelihood import Array
-from reliability.statistics.rounded import Rounded
-from reliability.statistics.tail import Tail, fit_tail
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _FEWEST = 20
 _FEWEST_RESAMPLES = 99
 _MOST_RESAMPLED = 10_000
-_AT_ONCE = 200_000
+
 _TIED = 0.05
 _REJECTED = 0.05
-_METHOD = "parametric bootstrap, bias-corrected percentiles"
-_VARIES = "errors, drawn from this family"
-# Between these probabilities quantiles are compared; beyond, those of few values say little.
-_INNER = (0.01, 0.99)
-_PLACES, _OUTER_PLACES = 400, 30
-_GRID = 600
-
-
-@dataclass(frozen=True, eq=False)
-class FamilyFit:
-    """One family, fitted by maximum likelihood.
-
-    Attributes
-    ----------
-    family : str
-    parameters, intervals : dict
-        By name, in the unit of the errors; each interval by itself.
-    log_likelihood : float
-        Of the errors as given, so that families can be compared: of the probabilities of their cells where
-        they are rounded, of densities otherwise.
-    aicc, bic : float
-    anderson_darling, kolmogorov_smirnov : float
-        The statistics A^2 and D.
-    anderson_darling_p, kolmogorov_smirnov_p : float
-        From resamples that were drawn from the fit and refitted.
-    wasserstein : float
-        Mean distance between the quantiles of errors and fit, in standard deviations of the errors.
-    quantile_deviation : float
-        The largest such distance from the 1 % to the 99 % quantile.
-    """
-
-    family: str
-    parameters: dict[str, float]
-    intervals: dict[str, Interval]
-    log_likelihood: float
-    aicc: float
-    bic: float
-    anderson_darling: float
-    anderson_darling_p: float
-    kolmogorov_smirnov: float
-    kolmogorov_smirnov_p: float
-    wasserstein: float
-    quantile_deviation: float
-    _theta: Array
-    _shift: float
-    _scale: float
-
-    def cdf(self, x: ArrayLike) -> Array:
-        """Probability of an error up to each value."""
-        return self._evaluated(x, lambda family, z: family.cdf(z, self._theta[None]))
-
-    def density(self, x: ArrayLike) -> Array:
-        """Probability density at each value, per unit of the errors."""
-
-        def density(family: Family, z: Array) -> Array:
-            return np.exp(family.terms(z, self._theta[None])[0]) / self._scale
-
-        return self._evaluated(x, density)
-
-    def quantile(self, q: ArrayLike) -> Array:
-        """Value of each probability, strictly between 0 and 1."""
-        p = np.asarray(q, dtype=np.float64)
-        if not ((p > 0.0) & (p < 1.0)).all():
-            raise UserError("A quantile's probability q must lie between 0 and 1, such as 0.999.")
-        found = FAMILIES[self.family].quantile(p.ravel(), self._theta)
-        return self._shift + self._scale * found.reshape(p.shape)
-
-    def _evaluated(self, x: ArrayLike, what: Callable[[Family, Array], Array]) -> Array:
-        values = np.asarray(x, dtype=np.float64)
-        z = (values.ravel() - self._shift) / self._scale
-        family = FAMILIES[self.family]
-        inside = z > 0.0 if family.positive else np.ones(z.size, bool)
-        found = np.zeros(z.size)
-        with np.errstate(all="ignore"):
-            found[inside] = what(family, z[inside][None])[0]
-        return found.reshape(values.shape)
-
-
-@dataclass(frozen=True, eq=False)
-class DistributionFit:
-    """Families fitted to errors, and how sure that is.
-
-    Attributes
-    ----------
-    errors : ndarray, shape (values,)
-        Sorted.
-    fits : tuple of FamilyFit
-        Lowest AICc first.
-    name : str
-        What the errors are.
-    step : float or None
-        Distance of neighbouring possible values.
-    level : float
-        Confidence of each interval by itself.
-    resamples, resampled : int
-        How many resamples were refitted, of how many values each.
-    notes : tuple of str
-        What to know before a fit is believed.
-    """
-
-    errors: Array
-    fits: tuple[FamilyFit, ...]
-    name: str
-    step: float | None
-    level: float
-    resamples: int
-    resampled: int
-    notes: tuple[str, ...]
-
-    @property
-    def best(self) -> FamilyFit:
-        """The family of lowest AICc; its p-values say whether it, too, is to be rejected."""
-        return self.fits[0]
-
-    def table(self) -> pd.DataFrame:
-        """A row a family and parameter, best family first.
-
-        Returns
-        -------
-        DataFrame
-            ``family``, ``parameter``, ``value``, ``low``, ``high``, ``level``, ``method``, ``varies``; then
-            of the whole family, the same in each of its rows: ``log_likelihood``, ``aicc``, ``bic``,
-            ``akaike_weight``, ``anderson_darling``, ``anderson_darling_p``, ``kolmogorov_smirnov``,
-            ``kolmogorov_smirnov_p``, ``wasserstein`` and ``quantile_deviation`` (both in standard
-            deviations); and ``values`` and ``resamples``.
-        """
-        weights = np.exp(-0.5 * np.array([fit.aicc - self.best.aicc for fit in self.fits]))
-        weights /= weights.sum()
-        rows = [
-            {
-                "family": fit.family,
-                "parameter": parameter,
-                "value": value,
-                "low": fit.intervals[parameter].low,
-                "high": fit.intervals[parameter].high,
-                "level": self.level,
-                "method": _METHOD,
-                "varies": _VARIES,
-                "log_likelihood": fit.log_likelihood,
-                "aicc": fit.aicc,
-                "bic": fit.bic,
-                "akaike_weight": weight,
-                "anderson_darling": fit.anderson_darling,
-                "anderson_darling_p": fit.anderson_darling_p,
-                "kolmogorov_smirnov": fit.kolmogorov_smirnov,
-                "kolmogorov_smirnov_p": fit.kolmogorov_smirnov_p,
-                "wasserstein": fit.wasserstein,
-                "quantile_deviation": fit.quantile_deviation,
-                "values": self.errors.size,
-                "resamples": self.resamples,
-            }
-            for fit, weight in zip(self.fits, weights, strict=True)
-            for parameter, value in fit.parameters.items()
-        ]
-        return pd.DataFrame(rows)
-
-    def densities(self) -> pd.DataFrame:
-        """Density of the errors (a histogram) and of every family, on a fine grid over 99.8 % of the errors.
-
-        Returns
-        -------
-        DataFrame
-            ``error``, ``observed``, and a column a family.
-        """
-        errors, step = self.errors, self.step
-        low, high = np.quantile(errors, [0.001, 0.999])
-        quarter, three_quarters = np.quantile(errors, [0.25, 0.75])
-        # Freedman and Diaconis's width; half of all values may be equal.
-        width = 2.0 * (three_quarters - quarter) * errors.size ** (-1 / 3) or (high - low) / 30
-        width = max(width, (high - low) / 150)
-        start = low
-        if step is not None:
-            # Bins that hold different numbers of possible values would show stripes.
-            width = max(1, round(width / step)) * step
-            start = (round(low / step) - 0.5) * step
-        first = math.floor((errors[0] - start) / width)
-        bins = np.floor((errors - start) / width).astype(int) - first
-        heights = np.bincount(bins) / (errors.size * width)
-        edge = 0.08 * (high - low) + 0.5 * width
-        x = np.linspace(low - edge, high + edge, _GRID)
-        bin_of_x = np.floor((x - start) / width).astype(int) - first
-        inside = (bin_of_x >= 0) & (bin_of_x < heights.size)
-        observed = np.where(inside, heights[np.clip(bin_of_x, 0, heights.size - 1)], 0.0)
-        return pd.DataFrame(
-            {"error": x, "observed": observed} | {fit.family: fit.density(x) for fit in self.fits}
-        )
-
-    def quantiles(self) -> pd.DataFrame:
-        """Quantiles of the errors and of every family: at most 400, and both tails whole.
-
-        Returns
-        -------
-        DataFrame
-            ``probability``, ``observed``, and a column a family.
-        """
-        n = self.errors.size
-        some = np.arange(n)
-        if n > _PLACES:
-            middle = np.linspace(0, n - 1, _PLACES - 2 * _OUTER_PLACES).round().astype(int)
-            some = np.unique(np.concatenate([some[:_OUTER_PLACES], middle, some[-_OUTER_PLACES:]]))
-        p = (some + 0.5) / n
-        return pd.DataFrame(
-            {"probability": p, "observed": self.errors[some]}
-            | {fit.family: fit.quantile(p) for fit in self.fits}
-        )
-
-    def tail(self, above: float = 0.9, side: str = "upper") -> Tail:
-        """The tail without belief in any family; parameters as :func:`reliability.statistics.fit_tail`."""
-        return fit_tail(self.errors, above=above, side=side, step=self.step, level=self.level)
-
-    def figure(self) -> Figure:
-        """The errors as a histogram with the best densities, and their quantiles against the best fit's."""
-        from reliability.plots.error_distribution import error_distribution
-
-        return error_distribution(self.table(), self.densities(), self.quantiles(), self.name)
-
-    def plot(self, path: str | Path) -> None:
-        """Write the figure; the file's ending names the format."""
-        from reliability.plots.style import save
-
-        save(self.figure(), [Path(path)])
 
 
 def fit_error_distribution(
@@ -336,7 +102,7 @@ def fit_error_distribution(
         resampled = np.sort(random.choice(values, _MOST_RESAMPLED, replace=False))
     order = list(FAMILIES)
     fits = [
-        _fitted(FAMILIES[family], values, resampled, step, level, resamples, [seed, order.index(family)])
+        fit_family(FAMILIES[family], values, resampled, step, level, resamples, [seed, order.index(family)])
         for family in chosen
     ]
     fits.sort(key=lambda fit: fit.aicc)
@@ -389,91 +155,6 @@ def _offered(values: Array, families: Sequence[str] | None, step: float | None) 
                 f"families holds {name!r}, which needs positive errors; the least is {values[0]:g}"
             )
     return list(dict.fromkeys(families))
-
-
-def _fitted(
-    family: Family,
-    values: Array,
-    resampled: Array,
-    step: float | None,
-    level: float,
-    resamples: int,
-    seed: Sequence[int],
-) -> FamilyFit:
-    shift, scale = _standard(values, family.positive, step)
-    law = family if step is None else Rounded(family, step / scale, -shift / scale)
-    z, z_tested = (values - shift) / scale, (resampled - shift) / scale
-    theta, log_likelihood = law.fit(z)
-    own = theta if resampled.size == values.size else law.refit(z_tested[None], theta)[0]
-    below = law.cdf(z_tested[None], own[None])
-    distance, farthest = float(anderson_darling(below)[0]), float(kolmogorov_smirnov(below)[0])
-    refits, distances, largest = _bootstrap(law, own, resampled.size, resamples, seed)
-
-    narrowed = theta + (refits - own) * math.sqrt(resampled.size / values.size)
-    told = family.told(theta[None], shift, scale)[0]
-    of_refits = family.told(np.clip(narrowed, family.low, family.high), shift, scale)
-    if step is None:
-        # Probabilities of cells have no unit.
-        log_likelihood -= values.size * math.log(scale)
-    n, k = values.size, theta.size
-    mean, most = _deviations(family, theta, law.spread(z[None])[0] if isinstance(law, Rounded) else z)
-    return FamilyFit(
-        family=family.name,
-        parameters=dict(zip(family.parameters, map(float, told), strict=True)),
-        intervals={
-            parameter: bootstrap_interval(float(told[i]), of_refits[:, i], level)
-            for i, parameter in enumerate(family.parameters)
-        },
-        log_likelihood=log_likelihood,
-        aicc=2 * k - 2 * log_likelihood + 2 * k * (k + 1) / (n - k - 1),
-        bic=k * math.log(n) - 2 * log_likelihood,
-        anderson_darling=distance,
-        anderson_darling_p=bootstrap_p_value(distance, distances),
-        kolmogorov_smirnov=farthest,
-        kolmogorov_smirnov_p=bootstrap_p_value(farthest, largest),
-        wasserstein=mean,
-        quantile_deviation=most,
-        _theta=theta,
-        _shift=shift,
-        _scale=scale,
-    )
-
-
-def _standard(values: Array, positive: bool, step: float | None) -> tuple[float, float]:
-    """Shift and scale that standardise values; positive ones are only scaled."""
-    if positive:
-        return 0.0, float(np.exp(np.log(np.maximum(values, 0.25 * (step or 0.0))).mean()))
-    quarter, three_quarters = np.quantile(values, [0.25, 0.75])
-    # Half of all values may be equal.
-    return float(np.median(values)), float(three_quarters - quarter) / 1.349 or float(values.std())
-
-
-def _bootstrap(
-    law: Family | Rounded, theta: Array, count: int, resamples: int, seed: Sequence[int]
-) -> tuple[Array, Array, Array]:
-    """Refitted parameters, A^2 and D of samples drawn from a fit, a few samples at a time."""
-    random = np.random.default_rng(seed)
-    at_once = max(1, _AT_ONCE // count)
-    refits, distances, largest = [], [], []
-    for first in range(0, resamples, at_once):
-        drawn = law.draw(random, theta, (min(at_once, resamples - first), count))
-        drawn.sort(axis=1)
-        found = law.refit(drawn, theta)
-        below = law.cdf(drawn, found)
-        refits.append(found)
-        distances.append(anderson_darling(below))
-        largest.append(kolmogorov_smirnov(below))
-    return np.concatenate(refits), np.concatenate(distances), np.concatenate(largest)
-
-
-def _deviations(family: Family, theta: Array, z: Array) -> tuple[float, float]:
-    """Mean and largest distance between quantiles of values and fit, in standard deviations."""
-    places = min(z.size, 1000)
-    p = (np.arange(places) + 0.5) / places
-    observed = np.quantile(z, p, method="inverted_cdf")
-    away = np.abs(observed - family.quantile(p, theta)) / z.std()
-    inner = (p >= _INNER[0]) & (p <= _INNER[1])
-    return float(away.mean()), float(away[inner].max())
 
 
 def _notes(

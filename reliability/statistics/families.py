@@ -15,102 +15,18 @@ from typing import ClassVar
 import numpy as np
 from scipy import special
 
-from reliability.statistics.likelihood import Array, climb
+from reliability.statistics.family import FAR, ClosedForm, Family, Searched
+from reliability.statistics.likelihood import Array
 from reliability.statistics.mixture import expectation_maximisation
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 _LOG_SCALE = (-12.0, 12.0)
-_FAR = 1e6
-
-
-class Family:
-    """A family of distributions: densities, their derivatives, probabilities, draws and fits.
-
-    ``theta`` holds internal parameters, a sample a row (samples, k), for samples (samples, values).
-    """
-
-    name: ClassVar[str]
-    parameters: ClassVar[tuple[str, ...]]
-    bounds: ClassVar[tuple[tuple[float, float], ...]]
-    positive: ClassVar[bool] = False
-
-    @property
-    def low(self) -> Array:
-        """Lower bounds of the internal parameters."""
-        return np.array([low for low, _ in self.bounds])
-
-    @property
-    def high(self) -> Array:
-        """Upper bounds of the internal parameters."""
-        return np.array([high for _, high in self.bounds])
-
-    def terms(self, z: Array, theta: Array) -> tuple[Array, Sequence[Array]]:
-        """Log density of every value, and its derivative by each internal parameter."""
-        raise NotImplementedError
-
-    def starts(self, z: Array) -> list[Sequence[float]]:
-        """Internal parameters from which the fit of one sample (values,) begins."""
-        raise NotImplementedError
-
-    def cdf(self, z: Array, theta: Array) -> Array:
-        """Probability of a value up to each value."""
-        raise NotImplementedError
-
-    def survival(self, z: Array, theta: Array) -> Array:
-        """Probability of a value beyond each value, exact where it is small."""
-        raise NotImplementedError
-
-    def quantile(self, p: Array, theta: Array) -> Array:
-        """Value of each probability (values,), for one set of parameters (k,)."""
-        # The families without an inverse lie within these ends for every probability a double can hold.
-        low, high = np.full(p.shape, -_FAR), np.full(p.shape, _FAR)
-        for _ in range(80):
-            middle = 0.5 * (low + high)
-            below = self.cdf(middle[None], theta[None])[0] < p
-            low, high = np.where(below, middle, low), np.where(below, high, middle)
-        return 0.5 * (low + high)
-
-    def draw(self, random: np.random.Generator, theta: Array, shape: tuple[int, int]) -> Array:
-        """Independent values under one set of parameters (k,)."""
-        raise NotImplementedError
-
-    def told(self, theta: Array, shift: float, scale: float) -> Array:
-        """Parameters (samples, k) as they are told, in the unit of the errors."""
-        raise NotImplementedError
-
-    def fit(self, z: Array) -> tuple[Array, float]:
-        """Internal parameters (k,) of greatest likelihood for one sample (values,), and its logarithm."""
-        from scipy.optimize import minimize
-
-        def cost(theta: Array) -> tuple[float, Array]:
-            with np.errstate(all="ignore"):
-                density, scores = self.terms(z[None], theta[None])
-                height, slope = density.mean(), np.array([score.mean() for score in scores])
-            if not (np.isfinite(height) and np.isfinite(slope).all()):
-                return 1e6, np.zeros(theta.size)
-            return -height, -slope
-
-        starts = [np.clip(start, self.low, self.high) for start in self.starts(z)]
-        options = {"maxiter": 300, "ftol": 1e-13, "gtol": 1e-8}
-        ends = [
-            minimize(cost, start, jac=True, method="L-BFGS-B", bounds=self.bounds, options=options).x
-            for start in starts
-        ]
-        candidates = np.clip(np.array(starts + ends), self.low, self.high)
-        best = candidates[np.argmin([cost(theta)[0] for theta in candidates])]
-        found, height = climb(self.terms, z[None], best[None], self.low, self.high)
-        return found[0], float(height[0])
-
-    def refit(self, z: Array, theta: Array) -> Array:
-        """Internal parameters (samples, k) of samples that were drawn under ``theta`` (k,), from there."""
-        start = np.tile(theta, (len(z), 1))
-        return climb(self.terms, z, start, self.low, self.high)[0]
 
 
 class _Located(Family):
     """A family whose first two parameters are location and scale."""
 
-    bounds: ClassVar[tuple[tuple[float, float], ...]] = ((-_FAR, _FAR), _LOG_SCALE)
+    bounds: ClassVar[tuple[tuple[float, float], ...]] = ((-FAR, FAR), _LOG_SCALE)
 
     def told(self, theta: Array, shift: float, scale: float) -> Array:
         told = theta.copy()
@@ -119,21 +35,13 @@ class _Located(Family):
         return told
 
 
-class _ClosedForm(Family):
-    """A family whose fit needs no search from a start."""
-
-    def fit(self, z: Array) -> tuple[Array, float]:
-        found = self.refit(z[None], np.empty(0))
-        return found[0], float(self.terms(z[None], found)[0].sum())
-
-
 def _standard(z: Array, theta: Array) -> tuple[Array, Array]:
     """Standardised values, and the scale as a column."""
     scale = np.exp(theta[:, 1, None])
     return (z - theta[:, 0, None]) / scale, scale
 
 
-class _Normal(_ClosedForm, _Located):
+class _Normal(ClosedForm, _Located):
     name = "normal"
     parameters = ("mean", "sd")
 
@@ -157,7 +65,7 @@ class _Normal(_ClosedForm, _Located):
         return theta[0] + np.exp(theta[1]) * random.standard_normal(shape)
 
 
-class _StudentT(_Located):
+class _StudentT(Searched, _Located):
     """Its third internal parameter is one over the degrees of freedom, in which the normal is no far end."""
 
     name = "student_t"
@@ -196,7 +104,7 @@ class _StudentT(_Located):
         return told
 
 
-class _SkewNormal(_Located):
+class _SkewNormal(Searched, _Located):
     name = "skew_normal"
     parameters = ("location", "scale", "shape")
     # Beyond, the density is a half normal one; few values often have their greatest likelihood at infinity.
@@ -243,7 +151,7 @@ class _SkewNormal(_Located):
         )
 
 
-class _Logistic(_Located):
+class _Logistic(Searched, _Located):
     name = "logistic"
     parameters = ("location", "scale")
 
@@ -270,7 +178,7 @@ class _Logistic(_Located):
         return random.logistic(theta[0], np.exp(theta[1]), shape)
 
 
-class _ExtremeValue(_Located):
+class _ExtremeValue(Searched, _Located):
     """Maximum likelihood is regular only for shapes above -1/2, so this is where the shape is held."""
 
     name = "generalised_extreme_value"
@@ -282,8 +190,11 @@ class _ExtremeValue(_Located):
         """log(1 + xi y) / xi, and its derivative by xi."""
         flat = np.abs(xi) < 1e-5
         safe = np.where(flat, 1.0, xi)
-        exponent = np.where(flat, y - 0.5 * xi * y * y, np.log1p(safe * y) / safe)
-        bent = np.where(flat, -0.5 * y * y + 2 / 3 * xi * y**3, (y / (1.0 + safe * y) - exponent) / safe)
+        exponent = np.log1p(safe * y) / safe
+        bent = (y / (1.0 + safe * y) - exponent) / safe
+        if flat.any():
+            exponent = np.where(flat, y - 0.5 * xi * y * y, exponent)
+            bent = np.where(flat, -0.5 * y * y + 2 / 3 * xi * y**3, bent)
         return exponent, bent
 
     def terms(self, z, theta):
@@ -333,10 +244,10 @@ class _ExtremeValue(_Located):
         return theta[0] - np.exp(theta[1]) * logs * special.exprel(-xi * logs)
 
 
-class _Lognormal(_ClosedForm):
+class _Lognormal(ClosedForm):
     name = "lognormal"
     parameters = ("log_mean", "log_sd")
-    bounds = ((-_FAR, _FAR), _LOG_SCALE)
+    bounds = ((-FAR, FAR), _LOG_SCALE)
     positive = True
 
     def terms(self, z, theta):
@@ -374,7 +285,7 @@ class _Scaled(Family):
         return np.stack([np.exp(theta[:, 0]), scale * np.exp(theta[:, 1])], axis=1)
 
 
-class _Gamma(_ClosedForm, _Scaled):
+class _Gamma(ClosedForm, _Scaled):
     name = "gamma"
 
     def terms(self, z, theta):
@@ -406,7 +317,7 @@ class _Gamma(_ClosedForm, _Scaled):
         return random.gamma(np.exp(theta[0]), np.exp(theta[1]), shape)
 
 
-class _Weibull(_Scaled):
+class _Weibull(Searched, _Scaled):
     name = "weibull"
 
     def terms(self, z, theta):
@@ -436,13 +347,13 @@ class _Weibull(_Scaled):
         return np.exp(theta[1]) * random.weibull(np.exp(theta[0]), shape)
 
 
-class _NormalMixture(Family):
+class _NormalMixture(Searched):
     """Component 1 is the heavier one."""
 
     name = "normal_mixture"
     parameters = ("weight_1", "mean_1", "sd_1", "mean_2", "sd_2")
     # Without a floor the likelihood of a component on one value is unbounded.
-    bounds = ((-5.0, 5.0), (-_FAR, _FAR), (math.log(0.02), 12.0), (-_FAR, _FAR), (math.log(0.02), 12.0))
+    bounds = ((-5.0, 5.0), (-FAR, FAR), (math.log(0.02), 12.0), (-FAR, FAR), (math.log(0.02), 12.0))
 
     def terms(self, z, theta):
         weight = special.expit(theta[:, 0, None])

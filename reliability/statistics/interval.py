@@ -12,6 +12,11 @@ DIFFERENCE = (-1.0, 1.0)
 REAL = (-math.inf, math.inf)
 """Bounds of a metric of which nothing is known."""
 
+CHIPS = "chips, these inputs"
+"""What varies: other chips would be made, and tested on these very inputs."""
+CHIPS_AND_INPUTS = "chips and inputs"
+"""What varies: other chips would be made, and other inputs drawn."""
+
 
 class Interval(NamedTuple):
     """The two ends of a confidence interval, in the unit of what it estimates."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reliability.statistics.families import Family
+from reliability.statistics.family import Family
 from reliability.statistics.likelihood import Array, climb
 
 _DIFFERENCE = 1e-6

@@ -6,6 +6,7 @@ For means every interval is given the level at which the largest of the correlat
 Exact intervals of yields and quantiles take the Bonferroni level, at which they stay exact.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -68,13 +69,17 @@ def joint_level(covariance: NDArray, level: float = 0.95) -> float:
     # Means of unequal weights may leave tiny negative eigenvalues.
     values, vectors = np.linalg.eigh(correlation)
     root = (vectors * np.sqrt(np.maximum(values, 0.0))).T
-    rng = np.random.default_rng(0)
-    largest = np.concatenate(
-        [np.abs(rng.standard_normal((_CHUNK, count)) @ root).max(axis=1) for _ in range(_DRAWS // _CHUNK)]
-    )
+    largest = np.concatenate([np.abs(drawn @ root).max(axis=1) for drawn in _draws(count)])
     safely = level + 3.0 * math.sqrt(level * (1.0 - level) / _DRAWS)
     z = float(np.quantile(largest, min(safely, 1.0)))
     return min(most, max(level, 2.0 * float(ndtr(z)) - 1.0))
+
+
+@functools.lru_cache(maxsize=1)
+def _draws(count: int) -> list[NDArray[np.float64]]:
+    """The fixed standard normals, in chunks (draws, count): the same for every estimand of a summary."""
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal((_CHUNK, count)) for _ in range(_DRAWS // _CHUNK)]
 
 
 def chips_covariance(values: Sequence[NDArray]) -> NDArray:

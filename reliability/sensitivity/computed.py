@@ -1,0 +1,97 @@
+"""Measures that no chip is simulated for: derivatives by the variances of layers."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from reliability.analysis import Setting
+from reliability.analytic import AnalyticNetwork
+from reliability.crossbar import chip_network, rolled
+from reliability.curvature import second_derivatives
+from reliability.effects import resolved
+from reliability.errors import UserError
+from reliability.layers import Conv2d, Linear
+from reliability.moments import check_independent
+from reliability.sensitivity.drops import Drops
+from reliability.sensitivity.estimate import Estimate, exact
+from reliability.sensitivity.measure import DROP, LOSS, Measure
+from reliability.sensitivity.question import Question, analog_crossbars
+
+
+def _refuses_analytic(question: Question) -> str | None:
+    """Why there is no analytic network to derive."""
+    if question.of != "layers":
+        return "derivatives by variances are those of layers"
+    if question.setting.metric != "top-1":
+        return "the analytic network knows the metric top-1 only"
+    try:
+        for crossbar in analog_crossbars(question.setting).values():
+            check_independent(crossbar)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _refuses_curvature(question: Question) -> str | None:
+    if question.setting.chip.mapping.batch_norm == "folded":
+        return "second derivatives are those of the network's own weights: keep the batch norm digital"
+    return _refuses_analytic(question)
+
+
+def _analytic(question: Question, drops: Drops) -> Estimate:
+    network = _analytic_network(question.setting)
+    table = network.layer_table().set_index("layer")["slope"]
+    values = [-sum(table[layer] for layer in layers) for layers in question.groups.values()]
+    return exact(question, values, network.check().describe())
+
+
+def _curvature(question: Question, drops: Drops) -> Estimate:
+    setting = question.setting
+    network = chip_network(setting.network, resolved(setting.chip))
+    # The loss of a test input, as the accuracy of the other measures is that of test inputs.
+    x, labels = network.prepare(setting.dataset.x), np.asarray(setting.dataset.y)
+    second = second_derivatives(network, x, labels)
+    layers = {node.name: node.layer for node in network.weighted}
+    noisy = _analytic_network(setting).layers
+    values = []
+    for members in question.groups.values():
+        total = 0.0
+        for name in members:
+            layer, own = layers[name], noisy[name]
+            assert isinstance(layer, Linear | Conv2d)
+            variance = rolled(own.variance, layer, own.crossbar.source)
+            total += 0.5 * float((variance * second[name]).sum())
+        values.append(total)
+    return exact(question, values, "SWIM recursion")
+
+
+@functools.lru_cache(maxsize=1)
+def _analytic_network(setting: Setting) -> AnalyticNetwork:
+    found = AnalyticNetwork(
+        setting.network,
+        setting.dataset,
+        setting.chip,
+        time_s=setting.time_s,
+        calibration=setting.calibration,
+        threads=setting.threads,
+    )
+    found.check()
+    return found
+
+
+COMPUTED: dict[str, Measure] = {
+    "analytic": Measure(
+        "what a group's variances cost at the margin: -d accuracy / d ln variance",
+        DROP,
+        _analytic,
+        refuses=_refuses_analytic,
+    ),
+    "curvature": Measure(
+        "half the second derivatives of the loss times the variances, SWIM's recursion",
+        LOSS,
+        _curvature,
+        refuses=_refuses_curvature,
+    ),
+}
