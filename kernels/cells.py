@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from .cache import compiled
+from .copies import call_by_line
 from .faults import call_faults, stick
 from .intrinsics import prefer_wide_vectors
 from .latent import BLOCK, NORMAL, fill_normals, fill_uniforms
@@ -166,7 +167,34 @@ def _combine(plan, work, layer, time, slot, chip, s, block, g, v, z, readout, w)
         draw(z, 0, latent, plan.supplied, slot, chip, s, block, layer.blocks)
         _add_reading(outputs, variance, z)
     count = min(BLOCK, layer.rows * layer.lines - block * BLOCK)
-    return plan.parameters[layer.significance_at + s] * _sum_of_magnitudes(outputs, count)
+    if layer.held_at < 0:
+        return plan.parameters[layer.significance_at + s] * _sum_of_magnitudes(outputs, count)
+    call_by_line(plan.by_line, layer, plan.parameters, layer.shares_at + s * layer.lines, block, outputs)
+    return _sum_of_magnitudes(outputs, count)
+
+
+@compiled()
+def _holds(plan, layer, s, block):
+    """Whether a slice has any cell of a block."""
+    if layer.held_at < 0:
+        return True
+    last = min((block + 1) * BLOCK, layer.lines * layer.rows) - 1
+    for line in range(block * BLOCK // layer.rows, last // layer.rows + 1):
+        if plan.parameters[layer.held_at + s * layer.lines + line] > _F(0):
+            return True
+    return False
+
+
+@compiled()
+def _leave_out(plan, layer, s, block, devices, g, v):
+    """Cells that a slice does not have conduct nothing."""
+    if layer.held_at < 0:
+        return
+    first = layer.held_at + s * layer.lines
+    for device in range(devices):
+        here = slice(device * BLOCK, (device + 1) * BLOCK)
+        call_by_line(plan.by_line, layer, plan.parameters, first, block, g[here])
+        call_by_line(plan.by_line, layer, plan.parameters, first, block, v[here])
 
 
 @compiled()
@@ -256,7 +284,11 @@ def realise(plan, work, index, time, program, readout, share, slot, chip):
             factor = plan.parameters[layer.significance_at + s]
             first = layer.targets_at + s * layer.slice_step + block * BLOCK
             signed = corrected if layer.corrected and s > 0 else plan.targets[first : first + BLOCK]
-            for device in range(devices):
+            present = devices if _holds(plan, layer, s, block) else 0
+            if present == 0:
+                g[: devices * BLOCK] = _F(0)
+                v[: devices * BLOCK] = _F(0)
+            for device in range(present):
                 copy = s * devices + device
                 state = _state_of(work, layer, s, block, device)
                 here = slice(device * BLOCK, (device + 1) * BLOCK)
@@ -275,7 +307,7 @@ def realise(plan, work, index, time, program, readout, share, slot, chip):
             if program and layer.corrected and s + 1 < layer.slices:
                 following = plan.parameters[layer.significance_at + s + 1]
                 _correct(left, g, devices, factor, layer.g_min, layer.g_range, following, corrected)
-            for device in range(devices):
+            for device in range(present):
                 copy = s * devices + device
                 state = _state_of(work, layer, s, block, device)
                 here = slice(device * BLOCK, (device + 1) * BLOCK)
@@ -286,6 +318,7 @@ def realise(plan, work, index, time, program, readout, share, slot, chip):
                     plan, work, layer, effects, time, chip, copy, block, state, z, time_parameters,
                     g[here], v[here],
                 )  # fmt: skip
+            _leave_out(plan, layer, s, block, present, g, v)
             if wired:
                 _keep(work, layer, s, block, g, v)
                 continue

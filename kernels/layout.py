@@ -24,6 +24,9 @@ LAYER = np.dtype(
         ("slices", np.int64),  # arrays that hold one weight
         ("slice_step", np.int64),  # from one slice's weights, variances and targets to the next
         ("significance_at", np.int64),  # in parameters: digital factor of each slice
+        ("held_at", np.int64),  # in parameters: whether each slice has each line; -1: all have all
+        ("shares_at", np.int64),  # in parameters: of each slice in what each line gives
+        ("votes", np.int64),  # whether lines give the median of their slices
         ("devices", np.int64),  # of one slice's weight: a pair, or one
         ("corrected", np.int64),  # whether a slice makes up for what the ones before it miss
         ("verify_at", np.int64),  # in parameters: the law's at the time of programming
@@ -234,6 +237,8 @@ Plan = namedtuple(
         "find_faults",
         "fluctuate",
         "attenuate",
+        "by_line",
+        "vote",
         "compensated",  # int64, one a variant: whether its outputs are rescaled
     ],
 )
@@ -256,6 +261,7 @@ Workspace = namedtuple(
         "tile",  # float32: conductances of one tile
         "wiring",  # float32: what solving one tile needs
         "sums",  # float32: one strip of a layer's column sums
+        "votes",  # float32: the same, slice by slice
         "converted",  # float32: converted inputs of one layer, pulse by pulse
         "squares",  # float32: squared inputs of one layer
         "response",  # float32: shared sums with one strip's deviations, span by span

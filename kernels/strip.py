@@ -11,6 +11,7 @@ from numba import njit
 
 from .cache import compiled
 from .convert import accumulate, read, subtract_references
+from .copies import call_vote
 from .intrinsics import prefer_wide_vectors
 from .latent import fill_readings
 from .product import call_multiply
@@ -149,7 +150,7 @@ def _read_one_by_one(
     """A strip of sums of tiles, slices and pulses that are read, and converted, by themselves.
 
     ``variant_at`` is where the variant's weights start, ``reading`` the latent of the first read's noise;
-    further arguments as :func:`strip`.
+    further arguments as :func:`strip`. Slices that vote have sums of their own.
     """
     # So many lines at a time that their sums are still in the first cache when they are converted.
     chunk = _CACHED_LINES if layer.groups == 1 else layer.lines
@@ -173,19 +174,24 @@ def _read_one_by_one(
                     )  # fmt: skip
                     factor = plan.parameters[layer.significance_at + s] * shift
                     begins = first_tile == 0 and part == 0
+                    sums = work.sums
+                    if layer.votes:
+                        size = vectors * layer.lines * VECTOR
+                        sums = work.votes[s * size : (s + 1) * size]
+                        factor, begins = shift, first_tile == 0 and p == 0
                     if layer.adc_at < 0:
-                        accumulate(
-                            work.part, work.sums, layer.lines, first_line, lines, vectors, factor, begins
-                        )
+                        accumulate(work.part, sums, layer.lines, first_line, lines, vectors, factor, begins)
                     else:
                         converter = plan.converters[layer.adc_at + s]
                         read(
-                            work.part, work.sums, layer.lines, first_line, lines, vectors, factor, converter,
+                            work.part, sums, layer.lines, first_line, lines, vectors, factor, converter,
                             begins, work.lanes, plan.count - first_input, input_step, clipped,
                         )  # fmt: skip
                     shift *= layer.pulse_base
         reading += layer.slices * layer.pulses
         first_tile = last_tile
+    if layer.votes:
+        call_vote(plan.vote, layer, plan.parameters, work.votes, work.sums, vectors)
 
 
 @compiled()

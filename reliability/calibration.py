@@ -131,8 +131,8 @@ def _sum_ranges(
     tails: dict[str, list[_Tail]] = {}
     for name, adc in adcs.items():
         if adc.range == "calibrated" and x is not None:
-            total = len(x) * conversions(crossbars[name], ranges[name].signed)
-            tails[name] = [_Tail(adc, total) for _ in crossbars[name].mapped.significance]
+            totals = len(x) * conversions(crossbars[name], ranges[name].signed)
+            tails[name] = [_Tail(adc, int(total)) for total in totals]
     if tails and x is not None:
         for values in _activations(mapped, x):
             for name, own in tails.items():
@@ -146,10 +146,10 @@ def _sum_ranges(
     return found
 
 
-def conversions(crossbar: Crossbar, signed: bool) -> int:
-    """Column sums that one slice's converters read for one input."""
+def conversions(crossbar: Crossbar, signed: bool) -> np.ndarray:
+    """Column sums that each slice's converters read for one input, shape (slices,)."""
     tiles = math.ceil((crossbar.matrix.shape[1] - crossbar.bias_row) / crossbar.tile_rows)
-    return crossbar.places * crossbar.lines * tiles * crossbar.pulses(signed)
+    return crossbar.mapped.held.sum(axis=1) * crossbar.places * tiles * crossbar.pulses(signed)
 
 
 def _converts(crossbar: Crossbar) -> bool:
@@ -180,7 +180,7 @@ def _column_sums(crossbar: Crossbar, x: np.ndarray, ranges: Ranges) -> Iterator[
                     sums = inputs[:, here] @ lines[:, :rows][:, here].T
                     if crossbar.bias_row and first + crossbar.tile_rows >= rows:
                         sums += lines[:, -1] * np.float32(bias_input)
-                    yield s, sums
+                    yield s, sums[:, crossbar.mapped.held[s, g * own : (g + 1) * own]]
 
 
 def pulses_of(crossbar: Crossbar, x: np.ndarray, ranges: Ranges) -> Iterator[tuple[np.ndarray, float]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from reliability.crossbar import Crossbar
 from reliability.kernels import layout
+from reliability.kernels.copies import BY_LINE, VOTE, by_line, vote
 from reliability.kernels.faults import FAULTS, find_faults
 from reliability.kernels.latent import NORMAL, UNIFORM
 from reliability.kernels.telegraph import FLUCTUATE, fluctuate
@@ -38,8 +39,10 @@ EFFECT_KERNELS = {
     "find_faults": (find_faults, FAULTS),
     "fluctuate": (fluctuate, FLUCTUATE),
     "attenuate": (attenuate_layer, ATTENUATE),
+    "by_line": (by_line, BY_LINE),
+    "vote": (vote, VOTE),
 }
-"""Kernels that only chips with an effect need, and so compile, with their signatures."""
+"""Kernels that only chips with an effect, or copies of columns, need, and so compile, with signatures."""
 
 
 def effect_kernels(layers: Iterable[Crossbar]) -> set[str]:
@@ -48,8 +51,11 @@ def effect_kernels(layers: Iterable[Crossbar]) -> set[str]:
     for layer in layers:
         own = layer.settings
         assert own.variation and own.faults and own.telegraph and own.tile
-        needs = (own.variation.is_on, own.faults.is_on, own.telegraph.is_on, own.tile.wires.is_on)
-        found |= {name for name, need in zip(EFFECT_KERNELS, needs, strict=True) if own.analog and need}
+        if not own.analog:
+            continue
+        effects = (own.variation.is_on, own.faults.is_on, own.telegraph.is_on, own.tile.wires.is_on)
+        needs = (*effects, not layer.mapped.held.all(), layer.votes)
+        found |= {name for name, need in zip(EFFECT_KERNELS, needs, strict=True) if need}
     return found
 
 

@@ -44,12 +44,20 @@ class Slices:
         Significance of a slice over that of the next; 1 makes all equal. Fill ``"digits"`` takes ``2**bits``.
     bits : int
         Bits of a slice of fill ``"digits"``.
+    columns : float or tuple of int
+        Weight columns that the slices beyond the first hold; the others have one copy. A share: so many of
+        the largest Euclidean norm, at least one. Or the columns' numbers. Only of equal slices.
+    combine : {"mean", "median"}
+        ``"median"``: of equal slices, an odd number: a vote. Each slice's sums are added up over tiles and
+        pulses by themselves, and their median is what the column gives.
     """
 
     count: int = 1
     fill: Literal["equal", "max", "corrected", "digits"] = "equal"
     base: float = 1.0
     bits: int = 2
+    columns: float | tuple[int, ...] = 1.0
+    combine: Literal["mean", "median"] = "mean"
 
     def __post_init__(self) -> None:
         check(is_whole(self.count, 1, 16), "slices.count", self.count, "a whole number from 1 to 16")
@@ -60,17 +68,38 @@ class Slices:
         if self.fill == "digits":
             held = self.count * self.bits
             check(2 <= held <= 20, "slices.count * slices.bits", held, "from 2 to 20 for fill 'digits'")
+        self._check_copies()
+
+    def _check_copies(self) -> None:
+        columns, equal = self.columns, self.fill == "equal" and self.base == 1
+        if isinstance(columns, tuple):
+            good = len(columns) > 0 and all(is_whole(c, 0, 1 << 20) for c in columns)
+            good = good and len(set(columns)) == len(columns)
+        else:
+            good = is_number(columns, 1e-9, 1)
+        allowed = "a share above 0 and at most 1, or a list of different columns, counted from 0"
+        check(good, "slices.columns", columns, allowed)
+        check(self.combine in ("mean", "median"), "slices.combine", self.combine, '"mean" or "median"')
+        if columns != 1:
+            check(equal, "slices.columns", columns, "1 but for equal slices (fill 'equal', base 1)")
+        if self.combine == "median":
+            check(equal, "slices.combine", "median", "\"mean\" but for equal slices (fill 'equal', base 1)")
+            check(self.count % 2 == 1, "slices.count", self.count, "odd for slices.combine 'median'")
 
 
 @dataclass(frozen=True)
 class Mapping:
-    """How a layer's weights become conductances, with one scale a layer.
+    """How a layer's weights become conductances.
 
     Parameters
     ----------
-    weight_max : float or "layer"
+    weight_max : float, "layer" or "column"
         The weight that maps to ``g_max_us``; larger ones are clipped to it. ``"layer"`` takes the
-        layer's largest magnitude, so that nothing is clipped.
+        layer's largest magnitude, so that nothing is clipped. ``"column"`` takes that of each column by
+        itself; what a column gives is multiplied digitally, behind its converter, by its largest weight over
+        that of the layer.
+    clip_percentile : float
+        Of the magnitudes of the layer's or column's weights, which is taken in place of the largest.
     bias : {"digital", "devices"}
         Added digitally, or held by one more row of devices with unit input.
     batch_norm : {"digital", "folded"}
@@ -84,18 +113,28 @@ class Mapping:
     slices : Slices
     """
 
-    weight_max: float | Literal["layer"] = "layer"
+    weight_max: float | Literal["layer", "column"] = "layer"
     bias: Literal["digital", "devices"] = "digital"
     batch_norm: Literal["digital", "folded"] = "digital"
     scheme: Literal["pair", "offset"] = "pair"
     slices: Slices = field(default_factory=Slices)
+    clip_percentile: float = 100.0
 
     def __post_init__(self) -> None:
         check(self.scheme in ("pair", "offset"), "mapping.scheme", self.scheme, '"pair" or "offset"')
         check(isinstance(self.slices, Slices), "mapping.slices", self.slices, "a Slices")
         value = self.weight_max
-        good = value == "layer" or is_number(value, 1e-30, 1e30)
-        check(good, "mapping.weight_max", value, 'a number from 1e-30 to 1e30, or "layer"')
+        good = value in ("layer", "column") or is_number(value, 1e-30, 1e30)
+        check(good, "mapping.weight_max", value, 'a number from 1e-30 to 1e30, "layer" or "column"')
+        clip = self.clip_percentile
+        check(is_number(clip, 50, 100), "mapping.clip_percentile", clip, "a number from 50 to 100")
+        if clip != 100:
+            found = isinstance(value, str)
+            check(found, "mapping.clip_percentile", clip, "100 where mapping.weight_max is a number")
+        if self.scheme == "offset":
+            part = self.slices.columns
+            # Columns with fewer copies than their reference would lose more than they hold.
+            check(part == 1, "mapping.slices.columns", part, '1 for mapping.scheme "offset"')
         check(self.bias in ("digital", "devices"), "mapping.bias", self.bias, '"digital" or "devices"')
         folded = self.batch_norm in ("digital", "folded")
         check(folded, "mapping.batch_norm", self.batch_norm, '"digital" or "folded"')

@@ -56,6 +56,11 @@ class Crossbar:
         return self.mapped.shares.shape[1] if self.settings.analog else len(self.matrix)
 
     @property
+    def factors(self) -> np.ndarray:
+        """Digital factor of each column, float64."""
+        return self.mapped.factors if self.settings.analog else np.ones(len(self.matrix))
+
+    @property
     def copies(self) -> int:
         """Devices of one weight: those of a slice times the slices."""
         mapping = self.settings.mapping
@@ -65,7 +70,10 @@ class Crossbar:
     @property
     def devices(self) -> int:
         """Memory cells; none of a digital layer."""
-        return self.copies * self.lines * self.matrix.shape[1] if self.settings.analog else 0
+        if not self.settings.analog:
+            return 0
+        of_slice = self.copies // len(self.mapped.significance)
+        return of_slice * int(self.mapped.held.sum()) * self.matrix.shape[1]
 
     @property
     def tile_rows(self) -> int:
@@ -85,6 +93,13 @@ class Crossbar:
         assert device is not None and telegraph is not None
         jumps = telegraph.is_on and telegraph.frozen_share(inputs * self.places) < 1
         return jumps or device.redraws(observation_s)
+
+    @property
+    def votes(self) -> bool:
+        """Whether columns give the median of several slices."""
+        mapping = self.settings.mapping
+        assert mapping is not None
+        return self.settings.analog and mapping.slices.combine == "median" and mapping.slices.count > 1
 
     @property
     def is_tiled(self) -> bool:
@@ -119,7 +134,10 @@ class Crossbar:
 
     @property
     def slice_weights(self) -> np.ndarray:
-        """Weights of each slice's lines, were all devices exact: shape (slices, lines, rows)."""
+        """Weights of each slice's lines, were all devices exact: shape (slices, lines, rows).
+
+        Before the columns' digital factors.
+        """
         return (self.mapped.shares + self._smallest_us / self.range_us) * self.mapped.weight_scale
 
 
@@ -150,6 +168,8 @@ def crossbars_of(network: Network, chip: Chip) -> dict[str, Crossbar]:
         bias_row = settings.analog and settings.mapping.bias == "devices" and bias is not None
         if bias_row and bias is not None:
             matrix = np.column_stack([matrix, bias])
+        if settings.analog:
+            _check_columns(node.name, settings, len(matrix))
         window, places = window_of(node.layer, source), int(np.prod(network.shapes[node.name][1:]))
         crossbars[node.name] = Crossbar(node.name, matrix, bool(bias_row), window, source, places, settings)
     return crossbars
@@ -166,6 +186,17 @@ def _check_levels(settings: LayerChip) -> None:
             f"a device of law {device.law!r} holds {levels} levels: the mapping must cut weights into digits "
             f'of at most {bits} bit{"s" if bits > 1 else ""} (mapping.slices.fill = "digits", '
             f"mapping.slices.bits = {bits}, mapping.slices.count = the bits of a weight over these)"
+        )
+
+
+def _check_columns(name: str, settings: LayerChip, count: int) -> None:
+    """Raise :class:`UserError` where slices are to hold columns that a layer does not have."""
+    assert settings.mapping is not None
+    columns = settings.mapping.slices.columns
+    if isinstance(columns, tuple) and max(columns) >= count:
+        raise UserError(
+            f"mapping.slices.columns of layer {name!r} names column {max(columns)}: it has columns 0 to "
+            f"{count - 1}"
         )
 
 

@@ -30,7 +30,7 @@ def held_by(crossbar: Crossbar, ranges: Ranges | None) -> Held:
     """What the lowering of a network asks of one layer."""
     pulses = _pulses(crossbar, ranges)
     converts = ranges is not None and ranges.inputs is not None
-    return Held(crossbar.tile_rows, crossbar.bias_row, crossbar.lines, pulses, converts)
+    return Held(crossbar.tile_rows, crossbar.bias_row, crossbar.lines, pulses, converts, crossbar.factors)
 
 
 def _pulses(crossbar: Crossbar, ranges: Ranges | None) -> int:
@@ -92,6 +92,7 @@ class LayerRecords:
         record |= {"bias_row": int(layer.bias_row), "readings": 1, "slice_step": blocks * BLOCK}
         record["tiles_at"], record["tiles"] = graph.windows[layer.name]
         record |= {"dac_at": -1, "inputs_at": -1, "adc_at": -1, "variance_at": -1, "wires_at": -1}
+        record["held_at"] = -1
         if layer.settings.analog:
             self._add_converters(layer, record, ranges)
             self._add_devices(layer, record, graph)
@@ -147,6 +148,10 @@ class LayerRecords:
         record |= {"references": mapped.references, "tile_columns": mapped.tile_columns, "slices": slices}
         record["devices"] = devices
         record["significance_at"] = append(self.parameters, mapped.significance)
+        if not mapped.held.all():
+            record["held_at"] = append(self.parameters, mapped.held)
+            record["shares_at"] = append(self.parameters, mapped.line_significance)
+        record["votes"] = int(layer.votes)
         record["tiled"] = int(layer.is_tiled)
         record["weights_at"] = sum(a.size for a in self.weights)
         for weights in layer.slice_weights:

@@ -118,6 +118,7 @@ class Held:
     lines: int
     pulses: int
     converts: bool  # whether its inputs go through a DAC
+    factors: np.ndarray  # of its columns, applied digitally
 
 
 class Graph:
@@ -212,7 +213,7 @@ class Graph:
     def _lower_weights(self, node: Node, layer: Linear | Conv2d, source: Value, fused: set[str]) -> None:
         network, held = self.network, self.held[node.name]
         window = window_of(layer, source.shape)
-        scale = np.ones(len(layer.weight))
+        scale = held.factors
         bias = layer.bias if layer.bias is not None and not held.bias_row else None
         shift = np.zeros(len(scale)) if bias is None else bias.astype(np.float64)
         last, chain = node, [node]

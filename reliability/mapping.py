@@ -30,8 +30,12 @@ class Mapped:
         weighted by significance.
     significance : ndarray of float64, shape (slices,)
         Digital factor of each slice, the most significant first.
+    held : ndarray of bool, shape (slices, lines)
+        Whether a slice has a line; the first has all.
+    factors : ndarray of float64, shape (columns,)
+        Digital factor of each column, behind all slices and references.
     weight_scale : float
-        Weight of a share of one in a slice of significance one.
+        Weight of a share of one in a slice of significance one and a column of factor one.
     matrix : ndarray of float32, shape (columns, rows)
         The weights that the targets stand for: clipped, and rounded where the mapping rounds.
     references : int
@@ -43,10 +47,18 @@ class Mapped:
     shares: np.ndarray
     wanted: np.ndarray
     significance: np.ndarray
+    held: np.ndarray
+    factors: np.ndarray
     weight_scale: float
     matrix: np.ndarray
     references: int
     tile_columns: int
+
+    @property
+    def line_significance(self) -> np.ndarray:
+        """Share of each slice in what its lines give together, shape (slices, lines)."""
+        weight = self.significance[:, None] * self.held
+        return weight if self.held.all() else weight / weight.sum(axis=0)
 
 
 def map_matrix(
@@ -65,12 +77,13 @@ def map_matrix(
         Weight columns of a tile.
     """
     weights = np.asarray(matrix, np.float64)
-    w_max = weight_max(matrix, mapping)
+    largest = column_max(matrix, mapping)
+    w_max = float(largest.max())
     own = len(weights) // groups
     shared_by = own if tile_columns == "layer" else min(tile_columns, own)
     pair = mapping.scheme == "pair"
     references = 0 if pair else math.ceil(own / shared_by)
-    part = np.clip(weights / w_max, -1, 1).reshape(groups, own, -1)
+    part = np.clip(weights / largest[:, None], -1, 1).reshape(groups, own, -1)
     lines = np.concatenate([part, np.zeros((groups, references, part.shape[2]))], axis=1)
     lines = lines.reshape(-1, part.shape[2])
     slices = mapping.slices
@@ -82,16 +95,60 @@ def map_matrix(
         centred = _spread(lines, slices, significance)
         shares, scale, held = (centred, 1.0, lines) if pair else ((centred + 1) / 2, 2.0, lines)
     held = held.reshape(groups, own + references, -1)[:, :own].reshape(weights.shape)
+    present = np.ones(shares.shape[:2], bool)
+    factors = largest / w_max
+    if slices.columns != 1:
+        present[1:] = copied_columns(matrix, slices)
+        shares = shares * present[:, :, None]
+        if slices.combine == "mean":
+            # All slices are added up with one factor each, of which a column of one copy has only the first.
+            factors = factors / (significance[:, None] * present).sum(axis=0)
     return Mapped(
-        shares, lines, significance, w_max * scale, (held * w_max).astype(np.float32), references, shared_by
+        shares,
+        lines,
+        significance,
+        present,
+        factors,
+        w_max * scale,
+        (held * largest[:, None]).astype(np.float32),
+        references,
+        shared_by,
     )
 
 
+def column_max(matrix: np.ndarray, mapping: Mapping) -> np.ndarray:
+    """The weight of each column that maps to the largest conductance, shape (columns,)."""
+    if not isinstance(mapping.weight_max, str):
+        return np.full(len(matrix), float(mapping.weight_max))
+    magnitudes = np.abs(np.asarray(matrix, np.float64))
+    if mapping.weight_max == "layer":
+        magnitudes = magnitudes.reshape(1, -1)
+    found = most = magnitudes.max(axis=1)
+    if mapping.clip_percentile < 100:
+        found = np.percentile(magnitudes, mapping.clip_percentile, axis=1)
+        found = np.where(found > 0, found, most)
+    # A column of zeros holds zero at any scale.
+    found = np.where(found > 0, found, found.max() or 1.0)
+    return np.broadcast_to(found, len(matrix))
+
+
 def weight_max(matrix: np.ndarray, mapping: Mapping) -> float:
-    """The weight that maps to the largest conductance."""
-    if mapping.weight_max != "layer":
-        return float(mapping.weight_max)
-    return float(np.abs(matrix).max()) or 1.0
+    """The largest weight that maps to the largest conductance in any column."""
+    return float(column_max(matrix, mapping).max())
+
+
+def copied_columns(matrix: np.ndarray, slices: Slices) -> np.ndarray:
+    """Whether each column has a copy in every slice, shape (columns,)."""
+    copied = np.zeros(len(matrix), bool)
+    chosen: np.ndarray | list[int]
+    if isinstance(slices.columns, tuple):
+        chosen = list(slices.columns)
+    else:
+        norm = np.linalg.norm(np.asarray(matrix, np.float64), axis=1)
+        count = max(round(slices.columns * len(matrix)), 1)
+        chosen = np.argsort(-norm, kind="stable")[:count]
+    copied[chosen] = True
+    return copied
 
 
 def _spread(lines: np.ndarray, slices: Slices, significance: np.ndarray) -> np.ndarray:

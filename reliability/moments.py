@@ -90,7 +90,8 @@ def weight_moments(
     ------
     UserError
         If the chip has an effect that makes its weights depend on each other or on the whole array:
-        correlated variation, wires, clusters of faults, open lines, or slices that correct each other.
+        correlated variation, wires, clusters of faults, open lines, slices that correct each other or vote,
+        or columns of different factors that share references.
     """
     chip = resolved(chip)
     found = {}
@@ -113,8 +114,18 @@ def weight_moments(
     return found
 
 
+def check_mean(crossbar: Crossbar) -> None:
+    """Raise :class:`UserError` for columns that give no mean of their slices, and so have no weights."""
+    if crossbar.votes:
+        raise UserError(
+            f"layer {crossbar.name!r} gives the medians of its slices' sums "
+            f'(mapping.slices.combine = "median"), which no weights describe: simulate, or take the mean'
+        )
+
+
 def check_independent(crossbar: Crossbar) -> None:
     """Raise :class:`UserError` for effects that tie a layer's weights to each other."""
+    check_mean(crossbar)
     own = crossbar.settings
     assert own.variation and own.faults and own.tile and own.mapping
     tied = {
@@ -123,6 +134,8 @@ def check_independent(crossbar: Crossbar) -> None:
         "clusters of faults": own.faults.cluster_share > 0,
         "open lines": own.faults.open_rows + own.faults.open_columns > 0,
         "slices that correct each other": own.mapping.slices.fill == "corrected",
+        "columns of different scales that share references": own.mapping.scheme == "offset"
+        and own.mapping.weight_max == "column",
     }
     for what, present in tied.items():
         if present:
@@ -272,9 +285,10 @@ def _layer(crossbar: Crossbar, chip: Chip, time_s: float, inputs: int) -> tuple[
         mean, variance, read = cells(signed)
     scale = mapped.weight_scale / crossbar.range_us
     mean, variance, read = mean * scale, variance * scale**2, read * scale**2
-    significance = mapped.significance[:, None, None]
+    shares = mapped.line_significance[:, :, None]
     compensated = chip.compensation == "global"
-    readout = float((significance * _mean_magnitude(mean, variance + read)).sum()) if compensated else 1.0
+    readout = float((shares * _mean_magnitude(mean, variance + read)).sum()) if compensated else 1.0
+    significance = mapped.significance[:, None, None] * mapped.held[:, :, None]
     lines = [
         (significance**power * part).sum(axis=0) for power, part in ((1, mean), (2, variance), (2, read))
     ]
@@ -290,7 +304,8 @@ def _layer(crossbar: Crossbar, chip: Chip, time_s: float, inputs: int) -> tuple[
         reference_of = column // each * references + column % each // mapped.tile_columns
         own_parts[0] = own_parts[0] - shared[0][reference_of]
         own_parts[2] = own_parts[2] + shared[2][reference_of]
-    mean, variance, read = own_parts
+    factors = mapped.factors[:, None]
+    mean, variance, read = own_parts[0] * factors, own_parts[1] * factors**2, own_parts[2] * factors**2
     return LayerMoments(mean, variance, read, shared[1], reference_of), readout
 
 

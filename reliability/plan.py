@@ -219,6 +219,7 @@ def compile_plan(
         "arena": graph.size,
         "cells": (2 * layout.PAIR + 3 + max(records.most_latents, 1)) * BLOCK,
         "sums": graph.sums,
+        "votes": graph.sums * max((r["slices"] for r in records.layers if r["votes"]), default=0),
         "converted": graph.converted,
         "gains": records.gains_size,
         "stuck": records.stuck_size,
@@ -245,8 +246,7 @@ def compile_plan(
     for i, (name, crossbar) in enumerate(crossbars.items()):
         tile, own = crossbar.settings.tile, ranges.get(name)
         if crossbar.settings.analog and tile is not None and own is not None:
-            slices = len(crossbar.mapped.significance)
-            per_input = slices * conversions(crossbar, own.signed)
+            per_input = int(conversions(crossbar, own.signed).sum())
             converted[i] = (
                 len(x) * int(np.prod(crossbar.source)) if tile.dac else 0,
                 len(x) * per_input if tile.adc else 0,

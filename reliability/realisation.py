@@ -14,6 +14,7 @@ from reliability.kernels.cells import realise
 from reliability.kernels.layout import Workspace
 from reliability.kernels.realised import realise_chips
 from reliability.latents import Role
+from reliability.moments import check_mean
 from reliability.network import Network
 from reliability.plan import compile_plan
 from reliability.settings import whole
@@ -32,7 +33,8 @@ def chip_weights(
     """The weights that a chip's devices hold at one time, by layer.
 
     What the crossbars multiply by, without the converters and what single reads redraw: slices added up by
-    their significance, references subtracted, wires included, before any compensation.
+    their significance, references subtracted, columns multiplied by their digital factors, wires included,
+    before any compensation.
 
     Parameters
     ----------
@@ -61,6 +63,7 @@ def chip_weights(
     for index, crossbar in enumerate(crossbars_of(chip_network(network, chip), chip).values()):
         if not crossbar.settings.analog:
             continue
+        check_mean(crossbar)
         realise(plan.arrays, work, index, 0, True, False, False, number, number)
         layer, mapped = plan.arrays.layers[index], crossbar.mapped
         slices = work.weights[layer["weights_at"] :][: layer["slices"] * layer["slice_step"]]
@@ -71,7 +74,8 @@ def chip_weights(
         weights = by_group[:, :own].copy()
         if mapped.references:
             weights -= by_group[:, own + np.arange(own) // mapped.tile_columns]
-        found[crossbar.name] = weights.reshape(crossbar.matrix.shape)
+        weights = weights.reshape(crossbar.matrix.shape)
+        found[crossbar.name] = weights * mapped.factors[:, None].astype(np.float32)
     return found
 
 
@@ -150,7 +154,8 @@ class RealisedWeights:
             if name not in directions:
                 continue
             mapped, groups = self.crossbars[name].mapped, self.crossbars[name].window.groups
-            own = directions[name].reshape(count, groups, -1, record["rows"])
+            own = directions[name] * mapped.factors[:, None]
+            own = own.reshape(count, groups, -1, record["rows"])
             each = own.shape[2]
             lines = np.zeros((count, groups, each + mapped.references, record["rows"]), np.float32)
             lines[:, :, :each] = own

@@ -350,7 +350,7 @@ def _split_lines(split: pd.DataFrame, fields: list[str]) -> list[str]:
 
 def _array_lines(chip: Chip) -> list[str]:
     """Tiles, converters and mapping of a chip, the last two where it has them."""
-    tile, slices = chip.tile, chip.mapping.slices
+    tile, mapping, slices = chip.tile, chip.mapping, chip.mapping.slices
     sizes = {"rows": tile.rows, "columns": tile.columns}
     rows, columns = (f"the layer's {what}" if n == "layer" else f"{n} {what}" for what, n in sizes.items())
     lines = [f"tiles of {rows} and {columns}"]
@@ -365,6 +365,18 @@ def _array_lines(chip: Chip) -> list[str]:
         each = f" of {_bits(slices.bits)}" if slices.fill == "digits" else f", base {slices.base:g}"
         plural = "s" if slices.count > 1 else ""
         lines.append(f"{slices.count} slice{plural} a weight, fill {slices.fill}{each}")
+    if slices.count > 1 and slices.columns != 1:
+        some = slices.columns
+        which = (
+            f"{len(some)} columns" if isinstance(some, tuple) else f"the {some:.3g} largest of the columns"
+        )
+        lines.append(f"more than one slice only of {which}")
+    if slices.combine == "median":
+        lines.append("columns give the median of their slices' sums")
+    if mapping.weight_max == "column":
+        lines.append("a scale and a digital factor for each column")
+    if mapping.clip_percentile < 100:
+        lines.append(f"weights beyond percentile {mapping.clip_percentile:g} clipped")
     return lines
 
 

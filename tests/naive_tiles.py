@@ -76,8 +76,9 @@ class TileTwin:
         out = np.zeros((n, places, groups * columns), F)
         significance = crossbar.mapped.significance.astype(F)
         for place in range(places):
-            total = np.zeros((n, crossbar.lines), F)
-            begun = False
+            # Slices that vote are added up by themselves.
+            totals = np.zeros((len(weights) if crossbar.votes else 1, n, crossbar.lines), F)
+            begun = [False] * len(totals)
             for first in range(0, rows, crossbar.tile_rows):
                 here = slice(first, min(first + crossbar.tile_rows, rows))
                 for s in range(len(weights)):
@@ -98,13 +99,17 @@ class TileTwin:
                                 z = self._readings(crossbar, (first, s, p), n, place)[:, mine]
                                 part = part + np.sqrt(v) * z
                             parts[:, mine] = part
-                        factor = significance[s] * shift
-                        total = self._convert(crossbar, own, s, parts, total, factor, begun)
-                        begun = True
+                        factor, t = (shift, s) if crossbar.votes else (significance[s] * shift, 0)
+                        totals[t] = self._convert(crossbar, own, s, parts, totals[t], factor, begun[t])
+                        begun[t] = True
                         shift = F(shift * base)
+            total = np.median(totals, axis=0).astype(F)
+            single = ~crossbar.mapped.held.all(axis=0)
+            total[:, single] = totals[0][:, single]
             out[:, place] = self._subtract(crossbar, total, groups, columns)
         bias = np.zeros(out.shape[2], F) if layer.bias is None or crossbar.bias_row else layer.bias
-        out = fma(np.ones_like(out), out, np.broadcast_to(bias, out.shape))
+        factors = np.broadcast_to(crossbar.mapped.factors.astype(F), out.shape)
+        out = fma(factors, out, np.broadcast_to(bias, out.shape))
         if isinstance(layer, Linear):
             return out[:, 0]
         height, width = self.network.shapes[crossbar.name][1:]
@@ -136,7 +141,7 @@ class TileTwin:
             difference = g[0] - g[1] if pair else g[0]
             held = difference if pair else F(2) * g[0] - largest
             left = left - significance[s] * held
-            made.append(difference * scale)
+            made.append(np.where(mapped.held[s][:, None], difference * scale, F(0)))
         return made
 
     def _variance(self, crossbar: Crossbar, weights: list[np.ndarray]) -> list[np.ndarray] | None:
@@ -147,7 +152,11 @@ class TileTwin:
         scale = F(crossbar.mapped.weight_scale / device.g_max_us)
         one = F((read * device.g_max_us) ** 2)
         both = one + one if crossbar.settings.mapping.scheme == "pair" else one
-        return [np.full_like(w, both * F(scale * scale)) for w in weights]
+        held = crossbar.mapped.held[:, :, None]
+        return [
+            np.where(own, np.full_like(w, both * F(scale * scale)), F(0))
+            for own, w in zip(held, weights, strict=True)
+        ]
 
     def _pulses(self, crossbar: Crossbar, own: Ranges, x: np.ndarray) -> tuple[list[np.ndarray], np.float32]:
         dac = crossbar.settings.tile.dac

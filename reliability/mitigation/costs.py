@@ -188,7 +188,7 @@ def _of_layer(crossbar: Crossbar, chip: Chip, model: CostModel, horizon_s: float
     per_bit = 2.0 ** (bits - 8)
     signed = False
     pulses = crossbar.pulses(signed)
-    converted = slices * conversions(crossbar, signed)
+    converted = float(conversions(crossbar, signed).sum())
     places = crossbar.places
     tiles = math.ceil(rows / crossbar.tile_rows)
     lines = crossbar.lines * slices * tiles

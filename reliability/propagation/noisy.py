@@ -40,7 +40,7 @@ class NoisyLayer:
         Over chips, of what groups of columns share; no rows without references.
     reference_bias_variance : ndarray of float64, shape (references,)
     reference_of : ndarray of int, shape (columns,)
-    output_variance : float
+    output_variance : float or ndarray of float64, shape (columns,)
         What the rounding of ADCs adds to every output.
     dac : Quantiser, optional
     """
@@ -55,7 +55,7 @@ class NoisyLayer:
     reference_variance: np.ndarray
     reference_bias_variance: np.ndarray
     reference_of: np.ndarray
-    output_variance: float = 0.0
+    output_variance: float | np.ndarray = 0.0
     dac: Quantiser | None = None
 
     @property
@@ -69,7 +69,7 @@ class NoisyLayer:
     def redrawn(self) -> bool:
         """Whether single reads or converters add anything of their own."""
         reads = self.read_variance.any() or self.bias_read_variance.any()
-        return bool(reads or self.output_variance > 0)
+        return bool(reads or np.any(self.output_variance))
 
 
 def noisy_layers(
@@ -143,10 +143,11 @@ def _with_converters(layer: NoisyLayer, ranges: Ranges | None, factor: float) ->
     if tile.adc is not None and ranges.sums:
         steps = np.array(ranges.sums) / tile.adc.largest_code(ranges.signed or mapped.references == 0)
         pulses = crossbar.pulses(ranges.signed)
-        tiles = conversions(crossbar, ranges.signed) / (crossbar.places * crossbar.lines * pulses)
+        tiles = conversions(crossbar, ranges.signed)[0] / (crossbar.places * crossbar.lines * pulses)
         base = 1.0 if tile.dac is None else float(tile.dac.base)
         # Every sum is rounded by itself; that of an offset's reference is subtracted.
         sums = tiles * (base ** (2.0 * np.arange(pulses))).sum() * (2 if mapped.references else 1)
-        rounding = sums * (mapped.significance**2 * steps**2).sum() / 12
-        layer = replace(layer, output_variance=float(rounding * factor**2))
+        of_column = mapped.held[:, : len(mapped.factors)] * (mapped.significance * steps)[:, None]
+        rounding = sums * (of_column**2).sum(axis=0) / 12
+        layer = replace(layer, output_variance=rounding * (factor * mapped.factors) ** 2)
     return layer

@@ -46,11 +46,14 @@ def weight_deviations(network: Network, chip: Chip) -> dict[str, float]:
         device, mapping = own.settings.device, own.settings.mapping
         assert mapping is not None
         plain = isinstance(device, Gaussian) and not device.clamp and device.sigma > 0
-        if not plain or mapping.scheme != "pair" or mapping.slices.fill == "corrected":
+        alike = mapping.weight_max != "column" and mapping.slices.columns == 1
+        alike = alike and mapping.slices.fill != "corrected" and not own.votes
+        if not plain or mapping.scheme != "pair" or not alike:
             raise UserError(
                 f"layer {name!r}: radii count in standard deviations of weights, which are known for "
                 f'differential pairs of devices of law "gaussian" with sigma above 0 that are not clamped, '
-                f'in slices of any fill but "corrected"'
+                f'in slices of any fill but "corrected" that are added up, with one scale and as many copies '
+                f"for all columns"
             )
         assert isinstance(device, Gaussian)
         error = device.sigma * device.g_max_us / own.range_us

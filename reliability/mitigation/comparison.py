@@ -1,0 +1,97 @@
+"""Chip descriptions compared on the same chips and inputs."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from reliability.analysis import Setting
+from reliability.chip import Chip
+from reliability.statistics.crossed import chips_interval
+from reliability.statistics.interval import DIFFERENCE, FRACTION, REAL, Interval
+from reliability.statistics.order import quantile_interval
+from reliability.statistics.interval import CHIPS
+
+_LEVEL = 0.95
+
+
+class _Seen(NamedTuple):
+    """Accuracy and checksum of the logits of each chip."""
+
+    scores: np.ndarray
+    checksums: np.ndarray
+
+
+class Comparison:
+    """Accuracies of descriptions, each beside that of the first one, chip by chip.
+
+    Parameters
+    ----------
+    setting : Setting
+        Its chips stand under every description, on its test inputs.
+    total : int
+        Descriptions that will be compared, of which progress tells.
+
+    Attributes
+    ----------
+    reference : float
+        Accuracy of the digital network.
+    """
+
+    def __init__(self, setting: Setting, total: int) -> None:
+        self.setting, self.total = setting, total
+        self._done = 0
+        self._first: _Seen | None = None
+        self._known: list[tuple[Chip, _Seen]] = []
+        self.reference = float("nan")
+
+    def rows(self, chip: Chip, **what: Any) -> list[dict[str, Any]]:
+        """Mean, 5 % chip, and difference of the mean from that of the first description, as rows of a table.
+
+        Parameters
+        ----------
+        chip : Chip
+        what : object
+            Columns that say what the description is.
+        """
+        seen, is_right = self._seen(chip)
+        first = self._first = self._first or seen
+        scores, bounds = seen.scores, FRACTION if is_right else REAL
+        mean = chips_interval(scores, _LEVEL, bounds)
+        worst = quantile_interval(scores, 0.05, _LEVEL, bounds)
+        student = "Student t over chips, corrected for skewness"
+        found = [("mean", float(scores.mean()), *mean, student), ("quantile_05", *worst, "order statistics")]
+        if seen is not first:
+            gain = scores - first.scores
+            won, how = chips_interval(gain, _LEVEL, DIFFERENCE if is_right else REAL), f"paired: {student}"
+            if np.array_equal(seen.checksums, first.checksums):
+                won, how = Interval(0.0, 0.0), "paired: the same logits to the last bit"
+            found.append(("difference", float(gain.mean()), *won, how))
+        inputs = len(self.setting.dataset)
+        return [
+            what
+            | {"estimand": name, "value": value, "low": low, "high": high, "level": _LEVEL}
+            | {"method": method, "varies": CHIPS, "chips": len(scores), "inputs": inputs}
+            for name, value, low, high, method in found
+        ]
+
+    def _seen(self, chip: Chip) -> tuple[_Seen, bool]:
+        simulation = self.setting.simulation(chip=chip)
+        is_right = simulation.reference.dtype == bool
+        self.reference = float(simulation.reference.mean())
+        self._done += 1
+        for known, seen in self._known:
+            if known == chip:
+                return seen, is_right
+        simulation.check_ideal()
+        step, chips = simulation.block_chips, self.setting.chips
+        blocks = [simulation.block(0, at, min(step, chips - at)) for at in range(0, chips, step)]
+        scores, checksums = (
+            np.concatenate([getattr(block, name).ravel() for block in blocks])
+            for name in ("scores", "checksums")
+        )
+        self._known.append((chip, _Seen(scores, checksums)))
+        if self.setting.progress:
+            self.setting.progress(self._done, self.total, "descriptions")
+        return self._known[-1][1], is_right
