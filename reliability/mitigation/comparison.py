@@ -9,9 +9,8 @@ import numpy as np
 from reliability.analysis import Setting
 from reliability.chip import Chip
 from reliability.statistics.crossed import chips_interval
-from reliability.statistics.interval import DIFFERENCE, FRACTION, REAL, Interval
+from reliability.statistics.interval import CHIPS, DIFFERENCE, FRACTION, REAL, Interval
 from reliability.statistics.order import quantile_interval
-from reliability.statistics.interval import CHIPS
 
 _LEVEL = 0.95
 

@@ -1,0 +1,91 @@
+"""The cheapest cure that meets a goal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reliability.analysis import Analysis, Answer, Setting
+from reliability.errors import UserError
+from reliability.mitigation.costs import cost_model
+from reliability.mitigation.default_space import default_space
+from reliability.mitigation.goal import time_grid
+from reliability.mitigation.recommend import PRICES, default_budget, recommend
+from reliability.units import YEAR
+
+
+@dataclass(frozen=True)
+class Recommendation(Analysis):
+    """Searches designs on one half of the inputs and certifies on the other.
+
+    The study's ``target`` is the accuracy that chips must keep; without one it is ``max_drop``.
+
+    Parameters
+    ----------
+    max_drop : float, optional
+        What a chip may lose against the digital network; a hundredth where there is no target either.
+    at_least : float
+        Share of chips that must pass.
+    horizon_s : float
+        For how long, seconds.
+    confidence : float
+    budget : int, optional
+        Chips that may be evaluated, at all times each.
+    prices : mapping of str to float
+        Weights of the costs that count.
+    costs : mapping of str to float
+        Numbers of the cost model that differ from the table's.
+    """
+
+    max_drop: float | None = None
+    at_least: float = 0.95
+    horizon_s: float = YEAR
+    confidence: float = 0.95
+    budget: int | None = None
+    prices: Mapping[str, float] = field(default_factory=lambda: dict(PRICES))
+    costs: Mapping[str, float] = field(default_factory=dict)
+
+    def plan(self, setting: Setting) -> str:
+        """Designs, times and chips."""
+        space = default_space(setting.network, setting.chip, horizon_s=self.horizon_s)
+        designs = len(space.designs())
+        knobs = "; ".join(
+            f"{knob.name} ({', '.join(option.label for option in knob.options)})" for knob in space.knobs
+        )
+        budget = default_budget(designs) if self.budget is None else self.budget
+        return (
+            f"{designs} designs: {knobs}. Chips are looked at {len(time_grid(setting.chip, self.horizon_s))} "
+            f"times; at most {budget:,} chips are evaluated, on half of the inputs each"
+        )
+
+    def answer(self, setting: Setting) -> Answer:
+        """Search, and certify."""
+        if setting.metric != "top-1":
+            raise UserError(f"metric = {setting.metric!r}: a recommendation counts right answers, top-1")
+        found = recommend(
+            setting.network,
+            setting.dataset,
+            setting.chip,
+            target=setting.target,
+            max_drop=self.max_drop,
+            at_least=self.at_least,
+            horizon_s=self.horizon_s,
+            confidence=self.confidence,
+            prices=self.prices,
+            costs=cost_model(**self.costs),
+            budget=self.budget,
+            calibration=setting.calibration,
+            seed=setting.seed,
+            threads=setting.threads,
+            progress=setting.progress,
+        )
+        tables = {"designs": found.designs, "accuracies": found.accuracies}
+        if len(found.shares):
+            tables["shares"] = found.shares
+
+        def draw():
+            from reliability.plots.recommendation import price_of_yield
+
+            return price_of_yield(found.designs, found.accuracies, self.at_least)
+
+        return Answer(tables, found.text(), draw, found.files("recommended"))
