@@ -3,11 +3,12 @@
     python benchmarks/recommendations.py [SPACE ...] [--runs N] [--seed S] [--chips N] [--store FOLDER]
 
 Each space has at least 500 distinct designs. All of them are simulated by brute force on the inputs of the
-certificate (``--chips`` each; designs near a goal 20,000). Then complete recommendations run with many seeds and
-goals: half of the goals lie above what any design truly reaches, by 0.2 to 2 points of yield. Printed are how many runs
-certified a design whose true yield is below the certified one; how often the recommended price is within 10 %
-of the cheapest design whose true yield exceeds the goal by the margin at which the run's own certificate
-has 90 % power; and the chips evaluated beside 1,000 for every design. ``--store`` keeps the brute force.
+certificate (``--chips`` each; designs near a goal 20,000). Then complete recommendations run with many seeds
+and goals: half of the goals lie above what any design truly reaches, by 0.2 to 2 points of yield. Printed are
+how many runs certified a design whose true yield is below the certified one; how often the recommended price
+is within 10 % of the cheapest design whose true yield exceeds the goal by the margin at which the run's own
+certificate has 90 % power; and the chips evaluated beside 1,000 for every design. ``--store`` keeps the brute
+force.
 """
 
 from __future__ import annotations
@@ -174,8 +175,8 @@ def tell(rows: pd.DataFrame, name: str) -> None:
         f"{name}: {len(rows)} runs, {int((~rows['reachable']).sum())} of them beyond reach; wrong "
         f"certificates {wrong} ({wrong / len(rows):.1%} [{low:.1%}, {high:.1%}]); of {len(asked)} goals "
         f"within reach {asked['met'].mean():.0%} certified, {near:.0%} within 10 % of the cheapest price "
-        f"(median {ratio:.2f}); {rows['chips'].mean():,.0f} chips a run, at most {rows['share'].max():.1%} of "
-        f"1,000 a design; {rows['seconds'].median():.0f} s a run",
+        f"(median {ratio:.2f}); {rows['chips'].mean():,.0f} chips a run, at most {rows['share'].max():.1%} "
+        f"of 1,000 a design; {rows['seconds'].median():.0f} s a run",
         flush=True,
     )
 

@@ -90,7 +90,8 @@ def _accuracies(axes, accuracies: pd.DataFrame) -> None:
         axes.set_xlim(-0.5, accuracies["chip"].nunique() - 0.5)
         axes.set_xticks(range(accuracies["chip"].nunique()), accuracies["chip"].unique())
     axes.set_ylabel("Accuracy (%)")
-    axes.legend(frameon=False, loc="lower left")
+    if len(times) > 1:
+        axes.legend(frameon=False, loc="lower left")
     say(
         axes,
         "5 to 95 % of fresh chips, fresh inputs; dotted: digital",
