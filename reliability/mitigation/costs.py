@@ -84,7 +84,8 @@ class CostModel:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            check(is_number(value, 0, 1e30), f"costs.{field.name}", value, "a number of at least 0")
+            low = 1 if field.name in ("parallel_writes", "column_share") else 0
+            check(is_number(value, low, 1e30), f"costs.{field.name}", value, f"a number of at least {low}")
 
 
 @cache

@@ -1,0 +1,100 @@
+"""Costs of a chip against counts by hand."""
+
+import numpy as np
+import pytest
+
+from reliability import ADC, Chip, LayerChip, Mapping, Slices, Tile, UserError, devices, load_network
+from reliability.mitigation.costs import (
+    COLUMNS,
+    cost_model,
+    cost_sources,
+    count_costs,
+    relative_price,
+    total_costs,
+)
+from reliability.mitigation.redundancy import Redundancy
+
+NETWORK = load_network("digits-mlp")
+SHAPES = {node.name: node.layer.weight.shape for node in NETWORK.weighted}
+CHIP = Chip(device=devices.gaussian(sigma=0.1))
+
+
+def test_every_number_has_a_source():
+    assert set(cost_sources()) == set(vars(cost_model()))
+    assert all(len(source) > 10 for source in cost_sources().values())
+
+
+def test_cells_conversions_and_writes_of_fully_connected_layers():
+    found = count_costs(NETWORK, CHIP).set_index("layer")
+    for name, (columns, rows) in SHAPES.items():
+        assert found.loc[name, "cells"] == 2 * rows * columns == found.loc[name, "writes"]
+        # One tile holds the layer: one conversion a column, one addition of it, one digital affine.
+        assert found.loc[name, "conversions"] == columns
+        assert found.loc[name, "operations"] == 2 * columns
+
+
+def test_tiles_and_slices_multiply_conversions():
+    chip = Chip(
+        device=devices.gaussian(),
+        tile=Tile(rows=16, adc=ADC(bits=6)),
+        mapping=Mapping(slices=Slices(count=2, fill="digits", bits=4)),
+    )
+    found = count_costs(NETWORK, chip).set_index("layer")
+    for name, (columns, rows) in SHAPES.items():
+        assert found.loc[name, "conversions"] == 2 * columns * -(-rows // 16)
+        assert found.loc[name, "cells"] == 4 * rows * columns
+
+
+def test_energy_and_latency_by_hand():
+    numbers = dict.fromkeys(vars(cost_model()), 0.0) | {"adc_j": 2.0, "ideal_bits": 9.0}
+    numbers |= {"column_share": 1.0, "parallel_writes": 1.0}
+    found = total_costs(count_costs(NETWORK, CHIP, cost_model(**numbers)))
+    columns = sum(shape[0] for shape in SHAPES.values())
+    assert found["energy_j"] == pytest.approx(2.0 * 2 * columns)
+    numbers = dict.fromkeys(vars(cost_model()), 0.0) | {"read_v": 2.0, "input_power": 0.5, "read_s": 3.0}
+    numbers |= {"column_share": 1.0, "parallel_writes": 1.0}
+    found = count_costs(NETWORK, CHIP, cost_model(**numbers))
+    held = [
+        25e-6 * np.abs(node.layer.weight).sum() / np.abs(node.layer.weight).max() for node in NETWORK.weighted
+    ]
+    np.testing.assert_allclose(found["energy_j"], 6.0 * np.array(held), rtol=1e-6)
+    np.testing.assert_allclose(found["latency_s"], 3.0)
+
+
+def test_arrays_are_programmed_at_the_same_time():
+    found = count_costs(NETWORK, CHIP, cost_model(write_s=1.0))
+    total = total_costs(found)
+    assert total["program_s"] == max(2 * c * r for c, r in SHAPES.values())
+    assert total["writes"] == sum(2 * c * r for c, r in SHAPES.values())
+    # Copies stand in arrays of their own.
+    doubled = total_costs(count_costs(NETWORK, Redundancy(2).apply(CHIP), cost_model(write_s=1.0)))
+    assert doubled["program_s"] == total["program_s"] and doubled["writes"] == 2 * total["writes"]
+
+
+def test_digital_layers_have_words_and_operations():
+    chip = Chip(device=devices.gaussian(), layers={"last": LayerChip(analog=False)})
+    own = count_costs(NETWORK, chip).iloc[-1]
+    columns, rows = list(SHAPES.values())[-1]
+    assert own["cells"] == 0 and own["operations"] == rows * columns
+    assert own["energy_j"] == pytest.approx(rows * columns * (1.5e-12 + 2.5e-12))
+
+
+def test_prices_weigh_relative_costs():
+    base = total_costs(count_costs(NETWORK, CHIP))
+    double = total_costs(count_costs(NETWORK, Redundancy(2).apply(CHIP)))
+    assert relative_price(base, base, {"cells": 1.0, "energy_j": 2.0}) == 1.0
+    assert relative_price(double, base, {"cells": 1.0}) == pytest.approx(2.0)
+    mixed = relative_price(double, base, {"cells": 1.0, "conversions": 3.0, "latency_s": 4.0})
+    assert mixed == pytest.approx((2 + 3 * 2 + 4) / 8)
+    assert set(base) == set(COLUMNS)
+
+
+def test_wrong_numbers_and_prices_are_refused():
+    with pytest.raises(UserError, match="not a number of the table"):
+        cost_model(adc_price=1.0)
+    with pytest.raises(UserError, match="at least 0"):
+        cost_model(adc_j=-1.0)
+    base = total_costs(count_costs(NETWORK, CHIP))
+    for prices in ({"gold": 1.0}, {"cells": -1.0}, {"cells": 0.0}, {}):
+        with pytest.raises(UserError, match="prices"):
+            relative_price(base, base, prices)
