@@ -45,7 +45,7 @@ class Stored:
         """What was stored of the chips in these places of the order."""
         right = self.outcomes[self.order[first : first + count]][:, self.inputs]
         empty = np.empty(0)
-        return Block(np.packbits(right, axis=1)[:, None, None], empty, empty, empty, empty)
+        return Block(np.packbits(right, axis=1)[:, None, None], empty, empty, empty, empty, empty)
 
 
 class StoredSurrogate:

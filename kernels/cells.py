@@ -15,6 +15,7 @@ from .layout import PAIR
 from .response import ROUNDING, deviate, go_part_way, round_line
 from .telegraph import call_fluctuate
 from .variation import call_gains, vary
+from .verify import call_verify
 from .wired import call_attenuate
 
 _F = np.float32
@@ -143,6 +144,23 @@ def _conduct(plan, work, layer, effects, time, chip, copy, block, state, z, para
         stick(work.stuck[effects.stuck_at + first : effects.stuck_at + first + BLOCK], g, v)
 
 
+@compiled()
+def _verify(plan, work, layer, effects, chip, s, copy, block, whole, target, state, cycles):
+    """Write one device of each of a block's weights until a read finds it close enough, where so chosen."""
+    own = plan.loops[layer.loop_at]
+    at = own.chosen_at + s * layer.slice_step + block * BLOCK
+    first = (copy * layer.blocks + block) * BLOCK
+    gains, stuck = work.gains[:0], work.stuck[:0]
+    if effects.gains_at >= 0:
+        gains = work.gains[effects.gains_at + first : effects.gains_at + first + BLOCK]
+    if effects.stuck_at >= 0:
+        stuck = work.stuck[effects.stuck_at + first : effects.stuck_at + first + BLOCK]
+    call_verify(
+        plan.verify, layer, effects, own, plan.latents, plan.parameters, plan.chosen[at : at + BLOCK], chip,
+        copy, block, whole, target, gains, stuck, state, work.loop, work.places, cycles,
+    )  # fmt: skip
+
+
 @njit(inline="always")
 def _weights_at(work, layer, s, block):
     at = layer.weights_at + s * layer.slice_step + block * BLOCK
@@ -227,7 +245,8 @@ def realise(plan, work, index, time, program, readout, share, slot, chip):
     ----------
     plan : layout.Plan
     work : layout.Workspace
-        ``weights`` or, with ``share``, rounded deviations are written, and ``variance`` where a read redraws.
+        ``weights`` or, with ``share``, rounded deviations are written, and ``variance`` where a read redraws;
+        with ``program`` the layer's ``cycles``.
     index, time : int
         Layer and time.
     program : bool
@@ -272,6 +291,9 @@ def realise(plan, work, index, time, program, readout, share, slot, chip):
     left = work.cells[(2 * PAIR + 2) * BLOCK : (2 * PAIR + 3) * BLOCK]
     z = work.cells[(2 * PAIR + 3) * BLOCK :]
     devices = layer.devices
+    cycles = work.cycles[2 * len(plan.layers) :]
+    whole = work.cycles[2 * index + 1] < 0
+    cycles[0] = cycles[1] = 0
     total = rounding = energy = 0.0
     # Deviations of lines that are not complete yet stand at ``held`` of so many that are in use.
     line = held = used = 0
@@ -298,6 +320,10 @@ def realise(plan, work, index, time, program, readout, share, slot, chip):
                         latent = plan.latents[layer.program_latents_at + j]
                         draw(z, j * BLOCK, latent, plan.supplied, slot, chip, copy, block, layer.blocks)
                     call_program(layer.program, target, z, state, program_parameters)
+                    if layer.loop_at >= 0:
+                        _verify(
+                            plan, work, layer, effects, chip, s, copy, block, whole, target, state, cycles
+                        )
                     if layer.corrected and s + 1 < layer.slices:
                         z[: layer.time_latents * BLOCK] = _F(0)
                         _conduct(
@@ -349,6 +375,10 @@ def realise(plan, work, index, time, program, readout, share, slot, chip):
                 _recall(work, layer, s, block, g, v)
                 w = _weights_at(work, layer, s, block)
                 total += _combine(plan, work, layer, time, slot, chip, s, block, g, v, z, readout, w)
+    if program:
+        work.cycles[2 * index] = cycles[0]
+        if whole:
+            work.cycles[2 * index + 1] = cycles[1]
     work.shared[index] = share and rounding <= ROUNDING * energy
     return total
 

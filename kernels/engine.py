@@ -22,12 +22,12 @@ from .simd import VECTOR
 
 
 @njit(inline="always")
-def _run_chip(plan, work, slot, chip, ranks, checksums, clipped, shared, logits):
+def _run_chip(plan, work, slot, chip, ranks, checksums, clipped, shared, cycles, logits):
     """One chip: program, then for each time read the devices, compensate, classify all inputs.
 
     ``ranks`` is uint8 (times, variants, inputs), ``checksums`` uint64 (times, variants), ``clipped`` int64
-    (times, variants, layers, 2), ``shared`` uint8 (times,), ``logits`` float32 (times, variants, inputs,
-    classes) or empty where not wanted.
+    (times, variants, layers, 2), ``shared`` uint8 (times,), ``cycles`` int64 (layers, 2), ``logits``
+    float32 (times, variants, inputs, classes) or empty where not wanted.
     """
     variants = len(plan.compensated)
     offset = 1 if plan.reference else 0
@@ -39,9 +39,13 @@ def _run_chip(plan, work, slot, chip, ranks, checksums, clipped, shared, logits)
             if plan.layers[index].analog == 0:
                 continue
             share = plan.rounds and plan.layers[index].spans > 0 and not is_reference
+            if time == 0:
+                work.cycles[2 * index + 1] = cycles[index, 1]
             total = realise(plan, work, index, time, time == 0, plan.reference, share, slot, chip)
             if share and work.shared[index] == 0:
                 realise(plan, work, index, time, time == 0, False, False, slot, chip)
+            if time == 0:
+                cycles[index, 0], cycles[index, 1] = work.cycles[2 * index], work.cycles[2 * index + 1]
             if plan.weights_step > 0 and plan.layers[index].spans == 0:
                 scale_deviations(plan, work, plan.layers[index])
             if is_reference:
@@ -85,7 +89,7 @@ def _run_chip(plan, work, slot, chip, ranks, checksums, clipped, shared, logits)
 
 
 @compiled(nogil=True)
-def run_worker(plan, work, taken, first_slot, numbers, ranks, checksums, clipped, shared, logits):
+def run_worker(plan, work, taken, first_slot, numbers, ranks, checksums, clipped, shared, cycles, logits):
     """Simulate chips until all are ``taken``, which counts them; other arguments as :func:`run_chips`."""
     # Whoever is free takes the next chip: a core that others use too does not hold up the rest.
     i = take_next(taken)
@@ -93,12 +97,14 @@ def run_worker(plan, work, taken, first_slot, numbers, ranks, checksums, clipped
         wanted = i if logits.size > 0 else 0
         _run_chip(
             plan, work, first_slot + i, numbers[i], ranks[i], checksums[i], clipped[i], shared[i],
-            logits[wanted],
+            cycles[i], logits[wanted],
         )  # fmt: skip
         i = take_next(taken)
 
 
-def run_chips(plan, workspaces, first_slot, numbers, workers, ranks, checksums, clipped, shared, logits):
+def run_chips(
+    plan, workspaces, first_slot, numbers, workers, ranks, checksums, clipped, shared, cycles, logits
+):
     """Simulate chips by their numbers.
 
     Parameters
@@ -119,6 +125,9 @@ def run_chips(plan, workspaces, first_slot, numbers, workers, ranks, checksums, 
         Written: a layer's inputs and column sums beyond their converter's range.
     shared : ndarray of uint8, shape (chips, times)
         Written: layers that were computed from sums that all chips share.
+    cycles : ndarray of int64, shape (chips, layers, 2)
+        Written: writes of each layer's verified devices. What verifying all of its weights would take is
+        found out where it is -1 on entry, and left as it is elsewhere.
     logits : ndarray of float32, shape (chips, times, variants, inputs, classes)
         Written; with no elements where logits are not wanted.
     """
@@ -126,7 +135,7 @@ def run_chips(plan, workspaces, first_slot, numbers, workers, ranks, checksums, 
 
     def run(worker):
         work = Workspace(*(array[worker] for array in workspaces))
-        run_worker(plan, work, taken, first_slot, numbers, ranks, checksums, clipped, shared, logits)
+        run_worker(plan, work, taken, first_slot, numbers, ranks, checksums, clipped, shared, cycles, logits)
 
     with ThreadPoolExecutor(workers) as pool:
         try:

@@ -13,13 +13,25 @@ from numba import njit
 
 from .cache import compiled
 from .float32 import log32, sincos_turns32
-from .intrinsics import bits_of, float_of_uint, fma32, prefer_wide_vectors, sqrt32
+from .intrinsics import (
+    add32,
+    and32,
+    bits_of,
+    float_of_bits,
+    float_of_uint,
+    fma32,
+    prefer_wide_vectors,
+    sqrt32,
+)
 from .philox import make_philox, philox
 from .simd import VECTOR
 
 BLOCK = 512
 LANES = BLOCK // 4
+# What is computed for a few devices is computed for whole vectors of them: LLVM unrolls loops to this many.
+_TOGETHER = 64
 _F = np.float32
+_U = np.uint32
 
 NORMAL = 0
 UNIFORM = 1
@@ -50,6 +62,7 @@ def normals_of_words(a, b):
 
 # AVX-512 has the registers for two vectors of counters at a time.
 _fill_words = make_philox(2 if VECTOR == 16 else 1)
+_fill_listed_words = make_philox(2 if VECTOR == 16 else 1, listed=True)
 
 
 @njit(inline="always")
@@ -93,6 +106,71 @@ def fill_uniforms(out, start, block, c1, c2, c3, k0, k1):
     _fill_words(u, LANES, np.uint64(block) * np.uint64(LANES), c1, c2, c3, k0, k1)
     for i in range(BLOCK):
         u[i] = uniform_of_word(bits_of(u[i]))
+
+
+@compiled()
+def _counters_at(places, count, block, words):
+    """Counters of some devices of a block, as the bits of ``words``."""
+    prefer_wide_vectors()
+    first = np.uint32(block * LANES)
+    for k in range(count):
+        words[k] = float_of_bits(add32(first, and32(np.uint32(places[k]), _U(LANES - 1))))
+
+
+@compiled()
+def _choose(places, count, first, second):
+    """Put the second words in place of the first of those devices that draw from them."""
+    prefer_wide_vectors()
+    for k in range(count):
+        a, b = first[k], second[k]
+        first[k] = b if np.uint32(places[k]) >= _U(2 * LANES) else a
+
+
+@compiled()
+def _turn(places, count, a, b):
+    """Normals of some devices from the words of each one's pair, in place of the first."""
+    prefer_wide_vectors()
+    for k in range(count):
+        a[k] = _radius(bits_of(a[k]))
+    for k in range(count):
+        s, c = _turned(a[k], bits_of(b[k]))
+        a[k] = s if and32(np.uint32(places[k]), _U(LANES)) == _U(0) else c
+
+
+@compiled()
+def fill_normals_at(out, start, places, count, words, block, c1, c2, c3, k0, k1):
+    """Write the normals of some devices of a block only; other arguments as :func:`fill_normals`.
+
+    Parameters
+    ----------
+    places : ndarray of int32, shape (BLOCK,)
+        Of the devices in the block; the first ``count`` are taken, all must be places.
+    count : int
+    words : ndarray of float32, shape (4 * BLOCK,)
+        Scratch.
+    """
+    prefer_wide_vectors()
+    lanes = (count + _TOGETHER - 1) // _TOGETHER * _TOGETHER
+    _counters_at(places, lanes, block, words)
+    _fill_listed_words(words, lanes, words, c1, c2, c3, k0, k1)
+    a, b = words[:lanes], words[lanes : 2 * lanes]
+    _choose(places, lanes, a, words[2 * lanes : 3 * lanes])
+    _choose(places, lanes, b, words[3 * lanes : 4 * lanes])
+    _turn(places, lanes, a, b)
+    for k in range(count):
+        out[np.uint64(start + places[k])] = words[k]
+
+
+@compiled()
+def fill_uniforms_at(out, start, places, count, words, block, c1, c2, c3, k0, k1):
+    """Write the uniforms of some devices of a block only; arguments as :func:`fill_normals_at`."""
+    prefer_wide_vectors()
+    lanes = (count + _TOGETHER - 1) // _TOGETHER * _TOGETHER
+    _counters_at(places, lanes, block, words)
+    _fill_listed_words(words, lanes, words, c1, c2, c3, k0, k1)
+    for k in range(count):
+        own = np.uint64(k + places[k] // LANES * lanes)
+        out[np.uint64(start + places[k])] = uniform_of_word(bits_of(words[own]))
 
 
 @compiled()

@@ -69,6 +69,24 @@ LAYER = np.dtype(
         ("tile_rows", np.int64),  # word lines of a tile
         ("effects_at", np.int64),  # in effects
         ("wires_at", np.int64),  # in wires; -1: wires without resistance
+        ("loop_at", np.int64),  # in loops; -1: every device is written once
+    ]
+)
+
+LOOP = np.dtype(
+    [
+        ("chosen_at", np.int64),  # in chosen; slice after slice
+        ("tolerance", np.float32),  # uS
+        ("most", np.int64),  # writes of a device
+        ("noisy", np.int64),  # whether reads of the loop differ from what a device conducts
+        ("noise", np.float32),  # variance of a read beyond the law's own, uS**2
+        ("step", np.float32),  # share of a miss that a write makes up for; 0: it programs anew
+        ("step_sigma", np.float32),  # uS
+        ("lowest", np.float32),  # bounds of what a step leaves, uS
+        ("highest", np.float32),
+        ("held_at", np.int64),  # in latents: those that the law draws at each time
+        ("read_at", np.int64),  # in latents
+        ("step_at", np.int64),
     ]
 )
 
@@ -229,6 +247,8 @@ Plan = namedtuple(
         "supplied",  # float32: latents given by the caller, slot by slot
         "effects",  # EFFECTS, one an analog layer
         "wires",  # wires.WIRES
+        "loops",  # LOOP, one a layer with write-verify
+        "chosen",  # float32: 1 for the cells that are verified, alike in the devices of a pair
         "seconds",  # float64: the times
         "times",  # int; with a reference, time 0 is the reference read and not evaluated
         "reference",  # whether the first time is the reference read of the compensation
@@ -239,6 +259,7 @@ Plan = namedtuple(
         "attenuate",
         "by_line",
         "vote",
+        "verify",
         "compensated",  # int64, one a variant: whether its outputs are rescaled
     ],
 )
@@ -276,5 +297,8 @@ Workspace = namedtuple(
         "scales",  # float32: what one step adds to a line's sum
         "shared",  # int64: layers; whether this chip's layer starts from the shared sums
         "lanes",  # int32: clipped values of each input of a vector
+        "loop",  # float32: what verifying one block needs
+        "places",  # int32: devices of a block that are not accepted yet
+        "cycles",  # int64: layers x 2, writes of verified devices and of all (-1: to be counted); two more
     ],
 )

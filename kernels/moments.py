@@ -11,6 +11,7 @@ from .float32 import exp32, log32
 from .intrinsics import prefer_wide_vectors
 from .latent import BLOCK
 from .law import call_conductance, call_program
+from .verify import draw_cells, verify
 
 _F = np.float32
 
@@ -78,6 +79,70 @@ def law_moments(
         sums[0] += np.float64(targets[t])
 
 
+@compiled(allocates=True)
+def verified_moments(
+    layer, effects, loop, latents, parameters, targets, blocks, at_time, telegraph, scratch, places, moments
+):
+    """Moments of verified devices, target by target, over pseudo-devices drawn from the counter.
+
+    Parameters
+    ----------
+    layer, effects, loop : records of layout.LAYER, layout.EFFECTS and layout.LOOP
+        Of devices that all have one target; ``loop`` verifies all of them.
+    latents : ndarray of layout.LATENT
+    parameters : ndarray of float32
+    targets : ndarray of float32, shape (targets,)
+        Microsiemens.
+    blocks : int
+        Blocks of pseudo-devices for each target, the same for all.
+    at_time : ndarray of float32
+        The law's numbers at the time that the moments are of.
+    telegraph : ndarray of float32, shape (3,)
+        As in :func:`law_moments`.
+    scratch : ndarray of float32
+        Four blocks, one for each state of a device and each latent, and what verifying needs.
+    places : ndarray of int32
+    moments : ndarray of float64, shape (targets, 5)
+        Written: as :func:`law_moments`, and writes of a device.
+    """
+    prefer_wide_vectors()
+    wanted, g, v = scratch[:BLOCK], scratch[BLOCK : 2 * BLOCK], scratch[2 * BLOCK : 3 * BLOCK]
+    all_of = scratch[3 * BLOCK : 4 * BLOCK]
+    size = layer.states * BLOCK
+    state, z = scratch[4 * BLOCK : 4 * BLOCK + size], scratch[4 * BLOCK + size :]
+    drawn = max(layer.program_latents, layer.time_latents) * BLOCK
+    rest = z[drawn:]
+    program = parameters[layer.program_parameters_at : layer.program_parameters_at + layer.program_parameters]
+    cycles = np.zeros(2, np.int64)
+    for i in range(BLOCK):
+        all_of[i] = _F(1)
+    for t in range(len(targets)):
+        sums = moments[t]
+        for i in range(5):
+            sums[i] = 0.0
+        for i in range(BLOCK):
+            wanted[i] = targets[t]
+        cycles[0] = 0
+        for block in range(blocks):
+            for j in range(layer.program_latents):
+                draw_cells(z, j * BLOCK, latents[layer.program_latents_at + j], 0, 0, block)
+            call_program(layer.program, wanted, z, state, program)
+            verify(
+                layer, effects, loop, latents, parameters, all_of, 0, 0, block, False, wanted, rest[:0],
+                rest[:0], state, rest, places, cycles,
+            )  # fmt: skip
+            for j in range(layer.time_latents):
+                draw_cells(z, j * BLOCK, latents[layer.time_latents_at + j], 0, 0, block)
+            call_conductance(layer.conductance, state, z, g, v, at_time)
+            _add_block(g, v, telegraph[0], telegraph[1], telegraph[2], np.float64(targets[t]), sums)
+        points = np.float64(blocks * BLOCK)
+        sums[4] = np.float64(cycles[0])
+        for i in range(5):
+            sums[i] /= points
+        sums[1] -= sums[0] * sums[0]
+        sums[0] += np.float64(targets[t])
+
+
 @compiled()
 def look_up(targets, low, high, table, moments):
     """Moments at any targets, linear between those of a table.
@@ -87,8 +152,8 @@ def look_up(targets, low, high, table, moments):
     targets : ndarray of float64, shape (cells,)
     low, high : float
         Ends of the table, whose targets stand at ``low + (high - low) * (k / last)**2``.
-    table : ndarray of float64, shape (targets, 4)
-    moments : ndarray of float64, shape (4, cells)
+    table : ndarray of float64, shape (targets, columns)
+    moments : ndarray of float64, shape (columns of the table, cells)
         Written.
     """
     last = len(table) - 1
@@ -97,5 +162,5 @@ def look_up(targets, low, high, table, moments):
         k = min(int(last * math.sqrt(share)), last - 1)
         before = (k / last) ** 2
         beyond = (share - before) / (((k + 1) / last) ** 2 - before)
-        for j in range(4):
+        for j in range(table.shape[1]):
             moments[j, i] = table[k, j] + beyond * (table[k + 1, j] - table[k, j])

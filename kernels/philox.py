@@ -38,12 +38,14 @@ _HIGH_WORDS = _constant(_WORDS, (i | 1 for i in range(VECTOR)))
 _LOW_WORDS_OF_TWO = _constant(_WORDS, (i + i % 2 * (VECTOR - 1) for i in range(VECTOR)))
 
 
-def make_philox(vectors: int):
+def make_philox(vectors: int, listed: bool = False):
     """Philox4x32-10 in explicit vector code, for ``vectors * VECTOR`` counters at a time.
 
     The intrinsic takes ``(out, lanes, first, c1, c2, c3, k0, k1)`` and writes to ``out[j * lanes + i]``,
     elements of 32 bits, word ``j`` of counter ``(first + i, c1, c2, c3)`` under key ``(k0, k1)``, for ``i``
-    below ``lanes``, a multiple of the counters at a time.
+    below ``lanes``, a multiple of the counters at a time. Where counters do not follow each other but are
+    ``listed``, it takes an array of 32-bit elements in place of ``first``, ``lanes`` of them, which may be
+    the place of the first words.
 
     Words travel in the low halves of 64-bit elements; the high halves carry leftovers that no step reads.
     So a product is one instruction a vector, its high word one shuffle (a shift would compete with the
@@ -54,7 +56,8 @@ def make_philox(vectors: int):
     @intrinsic
     def philox(typingctx, out, lanes, first, c1, c2, c3, k0, k1):
         u32 = types.uint32
-        signature = types.void(out, types.int64, types.uint64, u32, u32, u32, u32, u32)
+        start = first if listed else types.uint64
+        signature = types.void(out, types.int64, start, u32, u32, u32, u32, u32)
 
         def codegen(context, builder, signature, args):
             b = builder
@@ -82,10 +85,17 @@ def make_philox(vectors: int):
             others = [word(c) for c in args[3:6]]
             k0, k1 = (splat(k, _WORDS) for k in args[6:8])
             zero, step = _I64(0), _I64(vectors * VECTOR)
+            if listed:
+                counters = context.make_array(signature.args[2])(context, b, first).data
             with cgutils.for_range_slice(b, zero, lanes, step) as (i, _):
-                start = splat(b.add(first, i), _WIDE)
                 blocks = []
                 for v in range(vectors):
+                    if listed:
+                        place = b.gep(counters, [b.add(i, _I64(v * VECTOR))])
+                        even = b.bitcast(b.load(b.bitcast(place, _WORDS.as_pointer()), align=4), _WIDE)
+                        blocks += [(even, *others), (b.lshr(even, _constant(_WIDE, [32] * _HALF)), *others)]
+                        continue
+                    start = splat(b.add(first, i), _WIDE)
                     for odd in range(2):
                         c0 = b.add(start, _constant(_WIDE, (v * VECTOR + 2 * n + odd for n in range(_HALF))))
                         blocks.append((c0, *others))

@@ -96,6 +96,16 @@ def _add_jumps(g, variance, state, frozen, effects):
 
 
 @compiled()
+def blur(effects, g, variance, scratch):
+    """Give every cell of one block the variance of its telegraph noise; ``scratch`` holds two blocks."""
+    prefer_wide_vectors()
+    for i in range(2 * BLOCK):
+        # Above every share: no cell keeps its state.
+        scratch[i] = _F(2)
+    _add_jumps(g, variance, scratch[:BLOCK], scratch[BLOCK : 2 * BLOCK], effects)
+
+
+@compiled()
 def fluctuate(effects, latents, time, seconds, chip, copy, block, g, variance, scratch):
     """Add telegraph noise to the conductances of one block of cells.
 

@@ -13,6 +13,7 @@ from reliability.kernels.faults import FAULTS, find_faults
 from reliability.kernels.latent import NORMAL, UNIFORM
 from reliability.kernels.telegraph import FLUCTUATE, fluctuate
 from reliability.kernels.variation import GAINS, find_gains
+from reliability.kernels.verify import VERIFY, verify
 from reliability.kernels.wired import ATTENUATE, attenuate_layer
 
 # Draws by the field of the record that points to them. Those of a whole chip are the same in all layers.
@@ -41,6 +42,7 @@ EFFECT_KERNELS = {
     "attenuate": (attenuate_layer, ATTENUATE),
     "by_line": (by_line, BY_LINE),
     "vote": (vote, VOTE),
+    "verify": (verify, VERIFY),
 }
 """Kernels that only chips with an effect, or copies of columns, need, and so compile, with signatures."""
 
@@ -50,11 +52,11 @@ def effect_kernels(layers: Iterable[Crossbar]) -> set[str]:
     found = set()
     for layer in layers:
         own = layer.settings
-        assert own.variation and own.faults and own.telegraph and own.tile
+        assert own.variation and own.faults and own.telegraph and own.tile and own.verify
         if not own.analog:
             continue
         effects = (own.variation.is_on, own.faults.is_on, own.telegraph.is_on, own.tile.wires.is_on)
-        needs = (*effects, not layer.mapped.held.all(), layer.votes)
+        needs = (*effects, not layer.mapped.held.all(), layer.votes, own.verify.is_on)
         found |= {name for name, need in zip(EFFECT_KERNELS, needs, strict=True) if need}
     return found
 

@@ -21,6 +21,7 @@ from reliability.telegraph import Telegraph
 from reliability.tile import Tile
 from reliability.variation import Variation
 from reliability.wires import Wires
+from reliability.write_verify import WriteVerify
 
 _BITS = 8
 """Bits of a weight on devices of few levels, where nobody says otherwise."""
@@ -148,7 +149,7 @@ class LayerChip:
     ----------
     analog : bool
         False computes the layer digitally, with the exact weights.
-    device, tile, mapping, telegraph, faults, variation
+    device, tile, mapping, telegraph, faults, variation, verify
         Replace the chip's own.
     """
 
@@ -159,6 +160,7 @@ class LayerChip:
     telegraph: Telegraph | None = None
     faults: Faults | None = None
     variation: Variation | None = None
+    verify: WriteVerify | None = None
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,8 @@ class Chip:
     faults : Faults
     variation : Variation
         What happens to every device beyond its law; nothing by default.
+    verify : WriteVerify
+        Which devices are written again until a read finds them close to their targets; none by default.
     compensation : {"none", "global"}
         ``"global"``: global drift compensation. Each layer's array is read out at the reference
         time and again at each later one, every row alone with a unit input and without the rounding of a
@@ -202,6 +206,7 @@ class Chip:
     telegraph: Telegraph = field(default_factory=Telegraph)
     faults: Faults = field(default_factory=Faults)
     variation: Variation = field(default_factory=Variation)
+    verify: WriteVerify = field(default_factory=WriteVerify)
     compensation: Literal["none", "global"] = "none"
     read_noise: Literal["frozen", "split"] = "frozen"
     observation_s: float = 1.0
@@ -227,6 +232,7 @@ class Chip:
         check(isinstance(self.telegraph, Telegraph), "chip.telegraph", self.telegraph, "a Telegraph")
         check(isinstance(self.faults, Faults), "chip.faults", self.faults, "a Faults")
         check(isinstance(self.variation, Variation), "chip.variation", self.variation, "a Variation")
+        check(isinstance(self.verify, WriteVerify), "chip.verify", self.verify, "a WriteVerify")
         for name, own in self.layers.items():
             check(isinstance(own, LayerChip), f"chip.layers[{name!r}]", own, "a LayerChip")
 
@@ -248,7 +254,12 @@ class Chip:
         """The same chip with ideal devices and wires; its converters stay."""
         layers = {
             name: replace(
-                own, device=own.device and _ideal_of(own.device), telegraph=None, faults=None, variation=None
+                own,
+                device=own.device and _ideal_of(own.device),
+                telegraph=None,
+                faults=None,
+                variation=None,
+                verify=None,
             )
             for name, own in self.layers.items()
         }
@@ -260,7 +271,26 @@ class Chip:
             telegraph=Telegraph(),
             faults=Faults(),
             variation=Variation(),
+            verify=WriteVerify(),
         ).with_tiles(lambda tile: replace(tile, wires=Wires()))
+
+    def with_verify(self, change: Callable[[WriteVerify], WriteVerify]) -> Chip:
+        """The chip with write-verify changed wherever it is on."""
+
+        def changed(verify: WriteVerify) -> WriteVerify:
+            return change(verify) if verify.is_on else verify
+
+        layers = {
+            name: own if own.verify is None else replace(own, verify=changed(own.verify))
+            for name, own in self.layers.items()
+        }
+        return replace(self, verify=changed(self.verify), layers=layers)
+
+    def verified_whole(self) -> Chip:
+        """The chip with all weights verified, in all slices, of every layer of which some are."""
+        return self.with_verify(
+            lambda own: replace(own, share=1.0, order="magnitude", scope="layer", slices="all")
+        )
 
     def with_tiles(self, change: Callable[[Tile], Tile]) -> Chip:
         """The chip with every tile that it describes changed."""
@@ -280,7 +310,14 @@ class Chip:
             Place of the layer among those with weights, from 0, and their number.
         """
         resolved = LayerChip(
-            True, self.device, self.tile, self.mapping, self.telegraph, self.faults, self.variation
+            True,
+            self.device,
+            self.tile,
+            self.mapping,
+            self.telegraph,
+            self.faults,
+            self.variation,
+            self.verify,
         )
         for pattern, own in self.layers.items():
             if self._names(pattern, name, position, count):
@@ -292,6 +329,7 @@ class Chip:
                     own.telegraph or resolved.telegraph,
                     own.faults or resolved.faults,
                     own.variation or resolved.variation,
+                    own.verify or resolved.verify,
                 )
         return resolved
 

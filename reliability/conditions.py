@@ -173,11 +173,17 @@ def _family(group: Group) -> Any:
     chip, field = group.chip, group.chip.device.linear_in
     corrected = chip.mapping.slices.fill == "corrected"
     # Other effects do not scale with the deviations.
-    others = (chip.telegraph, chip.faults, chip.variation, chip.tile.wires)
+    others = (chip.telegraph, chip.faults, chip.variation, chip.verify, chip.tile.wires)
     scaled = not any(effect.is_on for effect in others)
     alone = len(group.times) == 1 and group.variants == ("none",)
     own = any(
-        o.device or o.mapping or o.telegraph or o.faults or o.variation or (o.tile and o.tile.wires.is_on)
+        o.device
+        or o.mapping
+        or o.telegraph
+        or o.faults
+        or o.variation
+        or o.verify
+        or (o.tile and o.tile.wires.is_on)
         for o in chip.layers.values()
     )
     if field is None or corrected or not alone or not scaled or own:

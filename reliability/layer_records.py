@@ -24,6 +24,7 @@ from reliability.lowering import Graph, Held
 from reliability.packing import append, padded
 from reliability.sharing import Span
 from reliability.tile import Converter
+from reliability.verified import chosen_cells, loop_numbers, loop_size
 
 
 def held_by(crossbar: Crossbar, ranges: Ranges | None) -> Held:
@@ -77,12 +78,17 @@ class LayerRecords:
         self.supplied: list[np.ndarray] = []
         self.effects: list[dict[str, Any]] = []
         self.wires: list[dict[str, Any]] = []
+        self.loops: list[dict[str, Any]] = []
+        self.chosen: list[np.ndarray] = []
         self.wired_size = self.tile_size = self.wiring_size = 0
         self.variance_size = self.state_size = self.most_latents = 0
+        self.loop_size = 0
         self.gains_size = self.stuck_size = self.field_size = self.before_size = 0
 
-    def add_layer(self, layer: Crossbar, graph: Graph, ranges: Ranges | None) -> None:
-        """Add the record of the next layer, with all that it points to."""
+    def add_layer(
+        self, layer: Crossbar, graph: Graph, ranges: Ranges | None, chosen: np.ndarray | None = None
+    ) -> None:
+        """Add the record of the next layer, with all that it points to; ``chosen`` weights are verified."""
         columns, rows = layer.matrix.shape
         blocks = math.ceil(layer.lines * rows / BLOCK)
         record: dict[str, Any] = dict.fromkeys(layout.LAYER.names or (), 0)
@@ -93,9 +99,12 @@ class LayerRecords:
         record["tiles_at"], record["tiles"] = graph.windows[layer.name]
         record |= {"dac_at": -1, "inputs_at": -1, "adc_at": -1, "variance_at": -1, "wires_at": -1}
         record["held_at"] = -1
+        record["loop_at"] = -1
         if layer.settings.analog:
             self._add_converters(layer, record, ranges)
             self._add_devices(layer, record, graph)
+            if chosen is not None:
+                self._add_loop(layer, record, chosen)
         else:
             record["weights_at"] = append(self.weights, padded(layer.matrix, blocks))
         self.layers.append(record)
@@ -193,6 +202,30 @@ class LayerRecords:
         self._add_effects(layer, record)
         if layer.redraws(self.chip.frozen_below_s, self.inputs):
             self._add_readings(layer, record, graph)
+
+    def _add_loop(self, layer: Crossbar, record: dict[str, Any], chosen: np.ndarray) -> None:
+        """How the layer's devices are verified, and which."""
+        device, verify = layer.settings.device, layer.settings.verify
+        assert device is not None and verify is not None
+        record["loop_at"] = len(self.loops)
+        telegraph = layer.settings.telegraph
+        blurs = telegraph is not None and telegraph.is_on
+        loop: dict[str, Any] = dict(
+            loop_numbers(device, verify, device.redraws(self.chip.frozen_below_s) or blurs)
+        )
+        loop["chosen_at"] = sum(a.size for a in self.chosen)
+        for cells in chosen_cells(layer, chosen):
+            append(self.chosen, padded(cells, record["blocks"]))
+        loop["held_at"] = len(self.latents)
+        for latent in device.time_latents:
+            kind = NORMAL if latent.kind == NORMAL_KIND else UNIFORM
+            self.latents.append((kind, *self._key(f"verify_{latent.name}", layer.name), -1, 0))
+        for field in ("read", "step"):
+            loop[f"{field}_at"] = len(self.latents)
+            self.latents.append((NORMAL, *self._key(f"verify_{field}", layer.name), -1, 0))
+        latents = max(len(device.program_latents), len(device.time_latents))
+        self.loop_size = max(self.loop_size, loop_size(device.states, latents))
+        self.loops.append(loop)
 
     def _add_effects(self, layer: Crossbar, record: dict[str, Any]) -> None:
         """What happens to the layer's cells beyond their law."""

@@ -25,6 +25,8 @@ from reliability.kernels.law import law_address
 from reliability.kernels.moments import law_moments, look_up
 from reliability.network import Network
 from reliability.telegraph import Telegraph
+from reliability.verified import chosen_cells, chosen_weights, verified_moments
+from reliability.write_verify import WriteVerify
 
 _POINTS = 1 << 12
 """Points in the space of a device's latents: a scrambled Sobol sequence with moments put right."""
@@ -95,13 +97,16 @@ def weight_moments(
     """
     chip = resolved(chip)
     found = {}
-    for crossbar in crossbars_of(chip_network(network, chip), chip).values():
+    crossbars = crossbars_of(chip_network(network, chip), chip)
+    chosen = chosen_weights(crossbars)
+    for crossbar in crossbars.values():
         if not crossbar.settings.analog:
             continue
         check_independent(crossbar)
-        moments, readout = _layer(crossbar, chip, time_s, inputs)
+        verified = chosen.get(crossbar.name)
+        moments, readout = _layer(crossbar, chip, time_s, inputs, verified)
         if chip.compensation == "global":
-            factor = _layer(crossbar, chip, 0.0, inputs)[1] / readout
+            factor = _layer(crossbar, chip, 0.0, inputs, verified)[1] / readout
             moments = LayerMoments(
                 moments.mean * factor,
                 moments.variance * factor**2,
@@ -153,6 +158,7 @@ def cell_moments(
     frozen_below_s: float | None = None,
     telegraph: Telegraph | None = None,
     frozen_share: float = 1.0,
+    verify: WriteVerify | None = None,
 ) -> CellMoments:
     """Moments of a device's conductance by target, of its law and telegraph noise.
 
@@ -168,17 +174,19 @@ def cell_moments(
     telegraph : Telegraph, optional
     frozen_share : float
         Share of telegraph noise that is frozen during an evaluation.
+    verify : WriteVerify, optional
+        How all of these devices are verified.
     """
     targets = np.asarray(targets_us, np.float64)
     noise = telegraph if telegraph is not None and telegraph.is_on else None
     points = targets.reshape(-1)
     if len(np.unique(points[: 2 * _TARGETS])) <= _TARGETS and len(np.unique(points)) <= _TARGETS:
         points, back = np.unique(points, return_inverse=True)
-        found = _moments_at(device, points, time_s, frozen_below_s, noise).T[:, back]
+        found = _moments_at(device, points, time_s, frozen_below_s, noise, verify).T[:, back]
     else:
         low, high = min(points.min(), device.g_min_us), max(points.max(), device.g_max_us)
         steps = low + (high - low) * np.linspace(0, 1, _TARGETS) ** 2
-        table = _moments_at(device, steps, time_s, frozen_below_s, noise)
+        table = _moments_at(device, steps, time_s, frozen_below_s, noise, verify)
         found = np.empty((4, len(points)))
         look_up(points, low, high, table, found)
     mean, variance, read, jumps = found.reshape(4, *targets.shape)
@@ -194,8 +202,18 @@ def _moments_at(
     time_s: float,
     frozen_below_s: float | None,
     telegraph: Telegraph | None,
+    verify: WriteVerify | None,
 ) -> np.ndarray:
     """Moments of a law as :func:`law_moments` writes them, shape (targets, 4)."""
+    if verify is not None:
+        return verified_moments(
+            device,
+            verify,
+            targets_us,
+            time_s=time_s,
+            frozen_below_s=frozen_below_s,
+            telegraph=telegraph,
+        )[:, :4]
     numbers = (0.0, 0.0, 0.0)
     if telegraph is not None:
         numbers = telegraph.amplitude, telegraph.exponent, math.log(telegraph.g_ref_us)
@@ -257,13 +275,15 @@ def _latents(program: tuple[str, ...], held: tuple[str, ...]) -> tuple[np.ndarra
     return part(blocks[:, : len(program)]), part(blocks[:, len(program) :])
 
 
-def _layer(crossbar: Crossbar, chip: Chip, time_s: float, inputs: int) -> tuple[LayerMoments, float]:
+def _layer(
+    crossbar: Crossbar, chip: Chip, time_s: float, inputs: int, verified: np.ndarray | None
+) -> tuple[LayerMoments, float]:
     """Moments of a layer's weights without compensation, and the expected read-out for it."""
     own, mapped = crossbar.settings, crossbar.mapped
     device, telegraph, mapping = own.device, own.telegraph, own.mapping
     assert device is not None and telegraph is not None and mapping is not None
 
-    def cells(targets: np.ndarray) -> CellMoments:
+    def written(targets: np.ndarray, verify: WriteVerify | None) -> CellMoments:
         share = telegraph.frozen_share(inputs * crossbar.places) if telegraph.is_on else 1.0
         law = cell_moments(
             device,
@@ -272,8 +292,20 @@ def _layer(crossbar: Crossbar, chip: Chip, time_s: float, inputs: int) -> tuple[
             frozen_below_s=chip.frozen_below_s,
             telegraph=telegraph,
             frozen_share=share,
+            verify=verify,
         )
         return _with_faults(law, crossbar)
+
+    taken = np.zeros(1, bool) if verified is None else chosen_cells(crossbar, verified)
+
+    def cells(targets: np.ndarray) -> CellMoments:
+        if taken.all():
+            return written(targets, own.verify)
+        once = written(targets, None)
+        if not taken.any():
+            return once
+        again = written(targets, own.verify)
+        return CellMoments(*(np.where(taken, a, o) for a, o in zip(again, once, strict=True)))
 
     signed = crossbar.targets_us
     if mapping.scheme == "pair":

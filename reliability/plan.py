@@ -30,6 +30,7 @@ from reliability.lowering import Graph, image_shape
 from reliability.network import Network
 from reliability.packing import aligned, convert_images, flat, joined, pack_images
 from reliability.sharing import spans_of
+from reliability.verified import chosen_cells, chosen_weights
 
 # Blocks of deviations that wait for the ends of their lines.
 _AHEAD = 8
@@ -39,6 +40,8 @@ _DTYPES: dict[str, type] = {
     "starts": np.int32,
     "shared": np.int64,
     "lanes": np.int32,
+    "places": np.int32,
+    "cycles": np.int64,
 }
 
 
@@ -57,6 +60,8 @@ class Compiled:
         Compensations.
     layers : tuple of str
         Names of the layers with weights.
+    verifies_some : bool
+        Whether write-verify takes some weights of a layer and leaves others.
     conversions : ndarray of int64, shape (layers, 2)
         Inputs and column sums that go through a converter, of all inputs.
     inputs_clipped : ndarray of int64, shape (layers,)
@@ -68,6 +73,7 @@ class Compiled:
     times: tuple[float, ...]
     variants: tuple[str, ...]
     layers: tuple[str, ...]
+    verifies_some: bool
     conversions: np.ndarray
     inputs_clipped: np.ndarray
 
@@ -149,9 +155,10 @@ def compile_plan(
     images = pack_images(x.reshape(len(x), *image_shape(network.input_shape)), graph.input_padding)
     given = dict(supplied or {})
     records = LayerRecords(chip, len(x), all_times, reference, seed, role, given, seeds or {}, read)
+    chosen = chosen_weights(crossbars)
     dense = {node.name for node in network.weighted if isinstance(node.layer, Linear)}
     for crossbar in crossbars.values():
-        records.add_layer(crossbar, graph, ranges.get(crossbar.name))
+        records.add_layer(crossbar, graph, ranges.get(crossbar.name), chosen.get(crossbar.name))
         # Levels of one noise share these sums also where their deviations are not rounded.
         if (share or apart) and crossbar.settings.analog and crossbar.name in dense & graph.on_inputs:
             own = ranges.get(crossbar.name)
@@ -203,6 +210,8 @@ def compile_plan(
         supplied=flat(records.supplied),
         effects=as_records(records.effects or [dict.fromkeys(layout.EFFECTS.names or (), 0)], layout.EFFECTS),
         wires=as_records(records.wires or [dict.fromkeys(WIRES.names or (), 0)], WIRES),
+        loops=as_records(records.loops or [dict.fromkeys(layout.LOOP.names or (), 0)], layout.LOOP),
+        chosen=flat(records.chosen),
         seconds=np.array(all_times, np.float64),
         times=len(all_times),
         reference=reference,
@@ -241,6 +250,9 @@ def compile_plan(
         "scales": sum(span["lines"] for span in records.spans),
         "shared": len(crossbars),
         "lanes": VECTORS * VECTOR,
+        "loop": records.loop_size,
+        "places": BLOCK,
+        "cycles": 2 * len(crossbars) + 2,
     }
     converted = np.zeros((len(crossbars), 2), np.int64)
     for i, (name, crossbar) in enumerate(crossbars.items()):
@@ -251,4 +263,13 @@ def compile_plan(
                 len(x) * int(np.prod(crossbar.source)) if tile.dac else 0,
                 len(x) * per_input if tile.adc else 0,
             )
-    return Compiled(arrays, sizes, tuple(times), tuple(variants), tuple(crossbars), converted, inputs_clipped)
+    return Compiled(
+        arrays,
+        sizes,
+        tuple(times),
+        tuple(variants),
+        tuple(crossbars),
+        not all(chosen_cells(crossbars[name], weights).all() for name, weights in chosen.items()),
+        converted,
+        inputs_clipped,
+    )

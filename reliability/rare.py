@@ -131,6 +131,7 @@ class ChipSampler:
             np.zeros(shape, np.uint64),
             np.zeros((*shape, layers, 2), np.int64),
             np.zeros((count, 1), np.uint8),
+            np.zeros((count, layers, 2), np.int64),
         )
         # Without a copy: the kernels find each chip's latents in its record.
         plan = self._plan._replace(supplied=_as_rows(samples).reshape(-1))

@@ -59,7 +59,7 @@ def fingerprint(name: str, study: Study, network: Network, dataset: Dataset) -> 
             [(node.name, node.layer.kind, node.inputs) for node in network.nodes],
         ),
         "dataset_sha256": _digest([dataset.x, dataset.y], dataset.name),
-        "device_files": _device_files(settings["chip"]),
+        "device_files": _chip_files(settings["chip"]),
         "kernels_sha256": kernel_stamp(),
         "reliability": metadata_version(),
     }
@@ -222,16 +222,17 @@ def _digest(arrays: list[np.ndarray], names: Any) -> str:
     return digest.hexdigest()
 
 
-def _device_files(table: Any) -> dict[str, str]:
-    """Checksums of the files in which a user's own laws are written."""
+def _chip_files(table: Any) -> dict[str, str]:
+    """Checksums of the files in which a user's own laws, and the scores of weights, are written."""
     if not isinstance(table, dict):
         return {}
     found: dict[str, str] = {}
-    law = table.get("law")
-    if isinstance(law, str) and law.endswith(".py"):
-        found[law] = sha256_of(Path(law))
+    for key, ending in (("law", ".py"), ("order", ".npz")):
+        name = table.get(key)
+        if isinstance(name, str) and name.endswith(ending) and Path(name).is_file():
+            found[name] = sha256_of(Path(name))
     for value in table.values():
-        found |= _device_files(value)
+        found |= _chip_files(value)
     return found
 
 

@@ -284,7 +284,7 @@ def _allowed(hint: Any) -> str:
 
 
 def _with_local_laws(table: Any, folder: Path) -> Any:
-    """The table with the files of devices taken relative to the chip file."""
+    """The table with the files of devices and of scores taken relative to the chip file."""
     if not isinstance(table, dict):
         return table
     new = {key: _with_local_laws(value, folder) for key, value in table.items()}
@@ -292,6 +292,9 @@ def _with_local_laws(table: Any, folder: Path) -> Any:
         law = new.get(key)
         if isinstance(law, str) and law.endswith((".py", ".toml")) and not Path(law).is_absolute():
             new[key] = str(folder / law)
+    order = new.get("order")
+    if isinstance(order, str) and order.endswith(".npz") and not Path(order).is_absolute():
+        new["order"] = str(folder / order)
     return new
 
 

@@ -33,6 +33,7 @@ from reliability.network import Network
 from reliability.plan import Compiled, compile_plan
 from reliability.settings import whole
 from reliability.tile import Tile
+from reliability.verified import is_verified
 
 # Rounding of float32 products allows this much; more is a wrong mapping, not arithmetic.
 _IDEAL_TOLERANCE = 1e-5
@@ -64,6 +65,9 @@ class Block:
         Inputs and column sums of each layer beyond their converter's range.
     shared : ndarray of uint8, shape (chips, times)
         Layers computed from sums that all chips share.
+    cycles : ndarray of int64, shape (chips, layers, 2)
+        Writes of each layer's verified devices, the first included, and what verifying the devices of all
+        its weights would have taken; zero where there is no write-verify.
     """
 
     bits: np.ndarray
@@ -71,6 +75,7 @@ class Block:
     checksums: np.ndarray
     clipped: np.ndarray
     shared: np.ndarray
+    cycles: np.ndarray
 
     @classmethod
     def joined(cls, blocks: Sequence[Block]) -> Block:
@@ -160,6 +165,7 @@ class Simulation:
         }
         self._plans: dict[int, Compiled] = {}
         self._ranges: list[tuple[Chip, dict[str, Ranges]]] = []
+        self._cycles: list[tuple[Chip, dict[int, np.ndarray]]] = []
         self._workspaces: dict[int, Any] = {}
         self._workspaces_in_use = threading.Lock()
         if self.metric.score is not None:
@@ -269,16 +275,51 @@ class Simulation:
         logits = np.empty(wanted, np.float32)
         clipped = np.zeros((*shape, len(plan.layers), 2), np.int64)
         shared = np.zeros(shape[:2], np.uint8)
+        cycles, known = self._known_cycles(group, numbers)
         workers = min(self.threads, count)
         with self._workspaces_in_use:
             workspaces = self._workspaces[group]
             run_chips(
-                plan.arrays, workspaces, first, numbers, workers, ranks, checksums, clipped, shared, logits
+                plan.arrays,
+                workspaces,
+                first,
+                numbers,
+                workers,
+                ranks,
+                checksums,
+                clipped,
+                shared,
+                cycles,
+                logits,
             )
+        if not plan.verifies_some:
+            cycles[..., 1] = cycles[..., 0]
+        known.update(zip(numbers.tolist(), cycles[..., 1], strict=True))
         outcomes = self.metric.outcomes(ranks, logits, self.labels)
         bits = np.packbits(outcomes, axis=-1) if outcomes.dtype == bool else np.empty((*shape, 0), np.uint8)
         clipped[..., 0] += plan.inputs_clipped
-        return Block(bits, outcomes.mean(axis=-1, dtype=np.float64), checksums, clipped, shared)
+        scores = outcomes.mean(axis=-1, dtype=np.float64)
+        return Block(bits, scores, checksums, clipped, shared, cycles)
+
+    def _known_cycles(self, group: int, numbers: np.ndarray) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        """Cycles of chips before they are simulated, -1 where they must be counted, and those known so far.
+
+        What verifying all weights takes depends on neither share nor order, so that a sweep of these finds it
+        out once for each chip.
+        """
+        plan = self.compiled(group)
+        cycles = np.zeros((len(numbers), len(plan.layers), 2), np.int64)
+        if (plan.arrays.layers["loop_at"] < 0).all():
+            return cycles, {}
+        design = self.sweep.groups[group].chip.verified_whole()
+        known = next((found for chip, found in self._cycles if chip == design), None)
+        if known is None:
+            known = {}
+            self._cycles.append((design, known))
+        if plan.verifies_some:
+            for i, number in enumerate(numbers.tolist()):
+                cycles[i, :, 1] = known.get(number, -1)
+        return cycles, known
 
     def subset(self, chosen: np.ndarray) -> Simulation:
         """The same sweep on some of the inputs, with the converters' ranges of the whole."""
@@ -307,6 +348,7 @@ class Simulation:
         """A copy without plans and workspaces."""
         other = copy.copy(self)
         other._plans, other._workspaces, other._workspaces_in_use = {}, {}, threading.Lock()
+        other._cycles = []
         return other
 
     def table(self, blocks: Sequence[Sequence[Block]], chips: int) -> pd.DataFrame:
@@ -424,6 +466,12 @@ class Simulation:
         found = [own for group in self.sweep.groups for own in self.ranges(group.chip).values()]
         return any(own.inputs is not None for own in found), any(own.sums for own in found)
 
+    @cached_property
+    def _verifies(self) -> bool:
+        """Whether any chip of the sweep has verified devices."""
+        found = (crossbars_of(chip_network(self.network, g.chip), g.chip) for g in self.sweep.groups)
+        return any(is_verified(crossbar.settings) for own in found for crossbar in own.values())
+
     @property
     def converter_ranges(self) -> list[dict[str, Any]]:
         """Ranges of the converters of each group's layers, as plain tables; empty where there are none."""
@@ -484,8 +532,11 @@ class Simulation:
         ranks = np.empty((1, 1, 1, len(x)), np.uint8)
         logits = np.empty((*ranks.shape, self.network.classes), np.float32)
         sums, clipped = np.zeros((1, 1, 1), np.uint64), np.zeros((1, 1, 1, len(plan.layers), 2), np.int64)
-        shared = np.zeros((1, 1), np.uint8)
-        run_chips(plan.arrays, plan.workspaces(1), 0, np.arange(1), 1, ranks, sums, clipped, shared, logits)
+        shared, cycles = np.zeros((1, 1), np.uint8), np.zeros((1, len(plan.layers), 2), np.int64)
+        numbers = np.arange(1)
+        run_chips(
+            plan.arrays, plan.workspaces(1), 0, numbers, 1, ranks, sums, clipped, shared, cycles, logits
+        )
         return logits[0, 0, 0]
 
     def _outcomes_of(self, logits: np.ndarray) -> np.ndarray:
@@ -523,6 +574,10 @@ class Simulation:
             if self._converts[i]:
                 conversions = self.compiled(group).conversions[:, i].sum()
                 columns[name] = block.clipped[here].sum(axis=1)[:, i] / max(conversions, 1)
+        if self._verifies:
+            taken, whole = block.cycles.sum(axis=1).T
+            columns["write_cycles"] = taken
+            columns["nwc"] = taken / np.maximum(whole, 1)
         columns["first_layer"] = np.where(block.shared[:, here[1]] > 0, "int8", "float32")
         columns["checksum"] = block.checksums[here]
         if bits.shape[-1]:

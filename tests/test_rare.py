@@ -82,13 +82,14 @@ def test_numbers_follow_the_counter(digits):
     numbers = np.array([8, 3, 3, 0])
     plan = simulation.compiled(0)
     ranks = np.empty((4, 1, 1, 100), np.uint8)
-    sums, clipped, shared = (
+    sums, clipped, shared, cycles = (
         np.zeros((4, 1, 1), np.uint64),
         np.zeros((4, 1, 1, 2, 2), np.int64),
         np.zeros((4, 1), np.uint8),
+        np.zeros((4, 2, 2), np.int64),
     )
     unwanted = np.empty((1, 0, 0, 0, 0), np.float32)
-    run_chips(plan.arrays, plan.workspaces(2), 0, numbers, 2, ranks, sums, clipped, shared, unwanted)
+    run_chips(plan.arrays, plan.workspaces(2), 0, numbers, 2, ranks, sums, clipped, shared, cycles, unwanted)
     assert np.array_equal(sums, expected.checksums[numbers])
 
 

@@ -173,6 +173,7 @@ def test_a_block_comes_back_as_it_was(settings, tmp_path):
         rng.integers(0, 9, (5, 2, 1), "u8"),
         rng.integers(0, 9, (5, 2, 1, 3, 2)),
         rng.integers(0, 2, (5, 2), np.uint8),
+        rng.integers(0, 9, (5, 3, 2)),
     )
     folder.put(0, 10, 5, block)
     again = folder.get(0, 10, 5)

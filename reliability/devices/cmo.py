@@ -83,6 +83,7 @@ class CMO(Retaining):
     time_latents: ClassVar[tuple[Latent, ...]] = (Latent("read_1f"),)
     program = _program
     conductance = _conductance
+    verified: ClassVar[bool] = True
 
     g_max_us: float = 88.2
     g_min_us: float = 9.0

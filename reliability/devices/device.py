@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -13,8 +14,8 @@ from reliability.errors import UserError
 
 NORMAL = "normal"
 UNIFORM = "uniform"
-# What is redrawn at every read has keys of its own, which no latent may share.
-_OWN_QUANTITIES = ("readings", "readout")
+# What is redrawn at every read, and by write-verify, has keys of its own, which no latent may share.
+_OWN_QUANTITIES = ("readings", "readout", "verify_read", "verify_step")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Latent:
     def __post_init__(self) -> None:
         if self.name in _OWN_QUANTITIES:
             raise UserError(
-                f"a latent cannot be named {self.name!r}: the reads of a chip draw that themselves"
+                f"a latent cannot be named {self.name!r}: reads and write-verify draw that themselves"
             )
         if self.kind not in (NORMAL, UNIFORM):
             raise UserError(
@@ -57,6 +58,8 @@ class Device(ABC):
     program_latents, time_latents : tuple of Latent
         Drawn once per chip, and once per chip and evaluation time.
     program, conductance : compiled kernels
+    verified : bool
+        Whether the law was fitted to devices that write-verify had programmed.
 
     Parameters
     ----------
@@ -74,6 +77,7 @@ class Device(ABC):
     time_latents: ClassVar[tuple[Latent, ...]] = ()
     program: ClassVar[Callable]
     conductance: ClassVar[Callable]
+    verified: ClassVar[bool] = False
 
     g_max_us: float
     g_min_us: float = 0.0
@@ -125,6 +129,11 @@ class Device(ABC):
     def levels(self) -> int | None:
         """Conductances that a device can be programmed to, evenly spaced; None for any."""
         return None
+
+    @property
+    def bounds_us(self) -> tuple[float, float]:
+        """Smallest and largest conductance that steps of write-verify can leave, microsiemens."""
+        return (0.0, math.inf)
 
     def effects(self) -> dict[str, Device]:
         """The effects that the law has now, each with the same device that lacks it."""

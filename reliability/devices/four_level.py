@@ -94,6 +94,11 @@ class FourLevel(Device):
         """Variance of one read (uS**2): none."""
         return (0.0,)
 
+    @property
+    def bounds_us(self) -> tuple[float, float]:
+        """From zero where the law holds conductances there."""
+        return (0.0 if self.clamp else -math.inf, math.inf)
+
     def effects(self) -> dict[str, Device]:
         """``programming``."""
         return self._without({"programming": "sigma"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -73,6 +74,11 @@ class Gaussian(Device):
     def time_parameters(self, time_s: float, observation_s: float | None) -> tuple[float, ...]:
         """Variance of one read (uS**2)."""
         return ((self.read_sigma * self.g_max_us) ** 2,)
+
+    @property
+    def bounds_us(self) -> tuple[float, float]:
+        """From zero where the law holds conductances there."""
+        return (0.0 if self.clamp else -math.inf, math.inf)
 
     def effects(self) -> dict[str, Device]:
         """``programming`` and ``read``."""

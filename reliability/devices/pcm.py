@@ -125,6 +125,7 @@ class PCM(Device):
     time_latents: ClassVar[tuple[Latent, ...]] = (Latent("read_1f"),)
     program = _program
     conductance = _conductance
+    verified: ClassVar[bool] = True
     _coefficients: ClassVar[int] = 3
 
     g_max_us: float = 25.0

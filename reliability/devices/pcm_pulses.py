@@ -161,6 +161,11 @@ class PCMPulses(Device):
         factor = ((time_s + self.t0_s) / self.t0_s) ** -self.drift_exponent
         return (factor, self.read_scale * slope, self.read_scale * constant)
 
+    @property
+    def bounds_us(self) -> tuple[float, float]:
+        """What RESET leaves, and what no pulse exceeds."""
+        return (self.reset_us, self.ceiling_us)
+
     def effects(self) -> dict[str, Device]:
         """``programming`` (all that blind pulses miss), ``drift`` and ``read``."""
         found = self._without({"drift": "drift_exponent", "read": "read_scale"})

@@ -80,6 +80,7 @@ class RRAM(Retaining):
     program_latents: ClassVar[tuple[Latent, ...]] = (Latent("programming"),)
     program = keep_target
     conductance = _conductance
+    verified: ClassVar[bool] = True
 
     g_max_us: float = 40.0
     g_min_us: float = 1.0

@@ -72,6 +72,7 @@ class SONOS(Retaining):
     program_latents: ClassVar[tuple[Latent, ...]] = (Latent("programming"),)
     program = keep_target
     conductance = _conductance
+    verified: ClassVar[bool] = True
 
     g_max_us: float = 9.0
     read_v: float = 0.2
