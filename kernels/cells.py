@@ -272,7 +272,7 @@ def realise(plan, work, index, time, program, readout, share, slot, chip):
             plan.find_gains, layer, effects, plan.latents, chip, work.gains[effects.gains_at :], work.field,
             work.before, work.cells[:BLOCK],
         )  # fmt: skip
-    if program and effects.stuck_at >= 0:
+    if program and effects.stuck_at >= 0 and effects.repaired == 0:
         call_faults(
             plan.find_faults, layer, effects, plan.latents, chip, work.stuck[effects.stuck_at :], work.field,
             work.cells,
@@ -315,7 +315,11 @@ def realise(plan, work, index, time, program, readout, share, slot, chip):
                 state = _state_of(work, layer, s, block, device)
                 here = slice(device * BLOCK, (device + 1) * BLOCK)
                 if program:
-                    _targets_of_copy(signed, devices, device, layer.g_min, target)
+                    if effects.aims_at >= 0:
+                        first = effects.aims_at + (copy * layer.blocks + block) * BLOCK
+                        take(target, work.aims[first : first + BLOCK])
+                    else:
+                        _targets_of_copy(signed, devices, device, layer.g_min, target)
                     for j in range(layer.program_latents):
                         latent = plan.latents[layer.program_latents_at + j]
                         draw(z, j * BLOCK, latent, plan.supplied, slot, chip, copy, block, layer.blocks)

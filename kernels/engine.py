@@ -102,8 +102,25 @@ def run_worker(plan, work, taken, first_slot, numbers, ranks, checksums, clipped
         i = take_next(taken)
 
 
+@compiled()
+def _take(taken):
+    """Number of the next chip."""
+    return take_next(taken)
+
+
 def run_chips(
-    plan, workspaces, first_slot, numbers, workers, ranks, checksums, clipped, shared, cycles, logits
+    plan,
+    workspaces,
+    first_slot,
+    numbers,
+    workers,
+    ranks,
+    checksums,
+    clipped,
+    shared,
+    cycles,
+    logits,
+    prepare=None,
 ):
     """Simulate chips by their numbers.
 
@@ -130,12 +147,25 @@ def run_chips(
         found out where it is -1 on entry, and left as it is elsewhere.
     logits : ndarray of float32, shape (chips, times, variants, inputs, classes)
         Written; with no elements where logits are not wanted.
+    prepare : callable, optional
+        Takes a chip's number and its worker's workspace, into which it writes what the plan leaves to it.
     """
     taken = np.zeros(1, np.int64)
 
     def run(worker):
         work = Workspace(*(array[worker] for array in workspaces))
-        run_worker(plan, work, taken, first_slot, numbers, ranks, checksums, clipped, shared, cycles, logits)
+        if prepare is None:
+            run_worker(
+                plan, work, taken, first_slot, numbers, ranks, checksums, clipped, shared, cycles, logits
+            )
+            return
+        while (i := _take(taken)) < numbers.size:
+            prepare(numbers[i], work)
+            own = slice(i, i + 1)
+            run_worker(
+                plan, work, np.zeros(1, np.int64), first_slot + i, numbers[own], ranks[own], checksums[own],
+                clipped[own], shared[own], cycles[own], logits[own] if logits.size else logits,
+            )  # fmt: skip
 
     with ThreadPoolExecutor(workers) as pool:
         try:

@@ -9,6 +9,7 @@ from .cache import compiled
 from .convert import drive
 from .digital import affine, copy, end_of, finish, locate, pool
 from .layout import AFFINE, COPY, LAYERED, SIGMOID, TANH
+from .repair import call_add_words
 from .simd import VECTOR, VECTORS
 from .strip import multiply, square, strip
 
@@ -60,7 +61,7 @@ def _drive(plan, work, op, layer, variant, first_block, blocks):
 def _ends_at_once(plan, op, layer, shared):
     """Whether a layer's sums are complete, and go through one digital end, as soon as they are products."""
     starts_shared = shared or (plan.weights_step > 0 and layer.spans > 0)
-    redrawn = layer.variance_at >= 0 or layer.bias_row or layer.references > 0
+    redrawn = layer.variance_at >= 0 or layer.bias_row or layer.references > 0 or layer.words_at >= 0
     one_end = op.variants == 1 or not op.shared
     smooth = op.activation in (SIGMOID, TANH)
     return not starts_shared and layer.tiled == 0 and not redrawn and one_end and not smooth
@@ -102,6 +103,14 @@ def _layered(plan, work, op, time, chip, first_block, blocks):
                             plan, work, layer, shared, sources, time, chip, x, x_at + shift, vector_step,
                             pulse_step, squares_at + shift, squares_step, vectors, VECTOR if dense else 0,
                             (first_block + block) * VECTOR, row * target.width + place, clipped,
+                        )  # fmt: skip
+                    if layer.words_at >= 0:
+                        # The inputs before any converter: borders and steps are the same.
+                        exact, exact_at = locate(plan, work, op.source, sources, 0, first_block)
+                        call_add_words(
+                            plan.add_words, plan.multiply, layer, plan.tiles, plan.offsets, plan.runs,
+                            work.words, layer.words_at, exact, exact_at + shift, vector_step, work.part,
+                            work.sums, vectors, work.factors[op.layer, sources], plan.scales,
                         )  # fmt: skip
                     for variant in range(op.variants if op.shared else 1):
                         v = variant if op.shared else sources

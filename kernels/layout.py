@@ -87,6 +87,7 @@ LOOP = np.dtype(
         ("held_at", np.int64),  # in latents: those that the law draws at each time
         ("read_at", np.int64),  # in latents
         ("step_at", np.int64),
+        ("words_at", np.int64),  # in words; -1: nothing is corrected digitally
     ]
 )
 
@@ -106,6 +107,8 @@ EFFECTS = np.dtype(
         ("cell_latent", np.int64),
         ("field_latent", np.int64),
         ("stuck_at", np.int64),  # in stuck; -1: no faults
+        ("repaired", np.int64),  # whether the caller writes stuck before a chip is programmed
+        ("aims_at", np.int64),  # in aims; -1: targets are the plan's
         ("stuck_low", np.float32),  # probabilities
         ("stuck_high", np.float32),
         ("low_us", np.float32),  # what cells stuck at low resistance conduct
@@ -260,6 +263,7 @@ Plan = namedtuple(
         "by_line",
         "vote",
         "verify",
+        "add_words",
         "compensated",  # int64, one a variant: whether its outputs are rescaled
     ],
 )
@@ -274,6 +278,8 @@ Workspace = namedtuple(
         "cells",  # float32: latents, targets, conductances and variances of one block
         "gains",  # float32: what one chip's cells are multiplied by
         "stuck",  # float32: what one chip's broken cells conduct
+        "aims",  # float32: targets of the cells of one repaired chip, uS
+        "words",  # float32: what one repaired chip's weights miss and is added digitally
         "field",  # float32: draws of all cells of one array
         "before",  # float32: one line of a tile
         "traps",  # float32: states of one block of cells

@@ -122,7 +122,7 @@ def verify(
     parameters : ndarray of float32
         All layers'.
     chosen : ndarray of float32, shape (BLOCK,)
-        1 for the devices to verify, 0 for the others, whose state stays.
+        1 for the devices to verify, 0 for the others, whose state stays, -1 for places without a device.
     chip, copy, block : int
     whole : bool
         Whether to find out what verifying the others would take, too.
@@ -151,7 +151,7 @@ def verify(
     read = parameters[layer.verify_at : layer.verify_at + layer.time_parameters]
     held = min(BLOCK, layer.rows * layer.lines - block * BLOCK)
     for i in range(BLOCK):
-        pending[i] = _F(1) if whole else chosen[i]
+        pending[i] = _F(1) if whole and chosen[i] >= _F(0) else max(chosen[i], _F(0))
     for i in range(held, BLOCK):
         pending[i] = _F(0)
     for i in range(BLOCK):

@@ -146,6 +146,43 @@ def _sum_ranges(
     return found
 
 
+def input_powers(network: Network, chip: Chip, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Mean square of the input of every row of every layer on devices.
+
+    Parameters
+    ----------
+    network : Network
+    chip : Chip
+    x : ndarray of float32, shape (N, *input_shape)
+        Prepared training inputs.
+
+    Returns
+    -------
+    dict of str to ndarray of float64, shape (groups, rows)
+        Over inputs and places, of the digital network with the weights that the mapping represents; 1 of a
+        row of biases.
+    """
+    mapped = mapped_network(network, chip)
+    crossbars = {
+        n: c for n, c in crossbars_of(chip_network(network, chip), chip).items() if c.settings.analog
+    }
+    sources = {node.name: node.inputs[0] for node in mapped.weighted if node.name in crossbars}
+    sums = {name: np.zeros(c.source) for name, c in crossbars.items()}
+    for values in _activations(mapped, x):
+        for name, crossbar in crossbars.items():
+            images = values[sources[name]].reshape(-1, *crossbar.source)
+            sums[name] += np.square(images, dtype=np.float64).sum(axis=0)
+    found = {}
+    for name, crossbar in crossbars.items():
+        window, groups = crossbar.window, crossbar.window.groups
+        shape = (window.kernel, window.stride, window.padding, window.dilation)
+        squares = windows(sums[name][None], *shape, 0.0).mean(axis=(0, 2, 3)) / len(x)
+        by_group = squares.reshape(groups, window.channels, *window.kernel)
+        rows = by_group.transpose(0, 2, 3, 1).reshape(groups, -1)
+        found[name] = np.concatenate([rows, np.ones((groups, int(crossbar.bias_row)))], axis=1)
+    return found
+
+
 def conversions(crossbar: Crossbar, signed: bool) -> np.ndarray:
     """Column sums that each slice's converters read for one input, shape (slices,)."""
     tiles = math.ceil((crossbar.matrix.shape[1] - crossbar.bias_row) / crossbar.tile_rows)

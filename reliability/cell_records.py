@@ -11,6 +11,7 @@ from reliability.kernels import layout
 from reliability.kernels.copies import BY_LINE, VOTE, by_line, vote
 from reliability.kernels.faults import FAULTS, find_faults
 from reliability.kernels.latent import NORMAL, UNIFORM
+from reliability.kernels.repair import WORDS, add_words
 from reliability.kernels.telegraph import FLUCTUATE, fluctuate
 from reliability.kernels.variation import GAINS, find_gains
 from reliability.kernels.verify import VERIFY, verify
@@ -24,7 +25,7 @@ _VARIATION = {
     "cell_latent": ("cell", NORMAL),
     "field_latent": ("field", NORMAL),
 }
-_FAULTS = {
+FAULT_DRAWS = {
     "stuck_latent": ("stuck", UNIFORM),
     "worn_latent": ("worn", UNIFORM),
     "state_latent": ("worn_state", UNIFORM),
@@ -43,6 +44,7 @@ EFFECT_KERNELS = {
     "by_line": (by_line, BY_LINE),
     "vote": (vote, VOTE),
     "verify": (verify, VERIFY),
+    "add_words": (add_words, WORDS),
 }
 """Kernels that only chips with an effect, or copies of columns, need, and so compile, with signatures."""
 
@@ -52,11 +54,12 @@ def effect_kernels(layers: Iterable[Crossbar]) -> set[str]:
     found = set()
     for layer in layers:
         own = layer.settings
-        assert own.variation and own.faults and own.telegraph and own.tile and own.verify
+        assert own.variation and own.faults and own.telegraph and own.tile and own.verify and own.repair
         if not own.analog:
             continue
         effects = (own.variation.is_on, own.faults.is_on, own.telegraph.is_on, own.tile.wires.is_on)
-        needs = (*effects, not layer.mapped.held.all(), layer.votes, own.verify.is_on)
+        copied = (not layer.mapped.held.all(), layer.votes)
+        needs = (*effects, *copied, own.verify.is_on, own.faults.is_on and own.repair.is_digital)
         found |= {name for name, need in zip(EFFECT_KERNELS, needs, strict=True) if need}
     return found
 
@@ -69,7 +72,7 @@ def draws_of(layer: Crossbar) -> dict[str, tuple[str, int]]:
     if settings.variation.is_on:
         found |= _VARIATION
     if settings.faults.is_on:
-        found |= _FAULTS
+        found |= FAULT_DRAWS
     if settings.telegraph.is_on:
         found["trap"] = ("telegraph", UNIFORM)
     return found
@@ -81,7 +84,7 @@ def record_of(layer: Crossbar, inputs: int) -> dict[str, Any]:
     variation, faults, telegraph = settings.variation, settings.faults, settings.telegraph
     assert device is not None and variation is not None and faults is not None and telegraph is not None
     record: dict[str, Any] = dict.fromkeys(layout.EFFECTS.names or (), 0)
-    record |= {"gains_at": -1, "stuck_at": -1}
+    record |= {"gains_at": -1, "stuck_at": -1, "aims_at": -1}
     for name in ("wafer", "die", "tile", "cell", "field", "memory"):
         record[name] = getattr(variation, name)
     record["own_wafer"] = int(variation.wafers == "own")

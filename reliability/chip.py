@@ -17,6 +17,7 @@ from reliability.devices.ideal import Ideal
 from reliability.devices.pcm import PCM
 from reliability.errors import UserError
 from reliability.faults import Faults
+from reliability.repair import Repair
 from reliability.telegraph import Telegraph
 from reliability.tile import Tile
 from reliability.variation import Variation
@@ -149,7 +150,7 @@ class LayerChip:
     ----------
     analog : bool
         False computes the layer digitally, with the exact weights.
-    device, tile, mapping, telegraph, faults, variation, verify
+    device, tile, mapping, telegraph, faults, variation, verify, repair
         Replace the chip's own.
     """
 
@@ -161,6 +162,7 @@ class LayerChip:
     faults: Faults | None = None
     variation: Variation | None = None
     verify: WriteVerify | None = None
+    repair: Repair | None = None
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,8 @@ class Chip:
         What happens to every device beyond its law; nothing by default.
     verify : WriteVerify
         Which devices are written again until a read finds them close to their targets; none by default.
+    repair : Repair
+        What is done about broken cells; nothing by default.
     compensation : {"none", "global"}
         ``"global"``: global drift compensation. Each layer's array is read out at the reference
         time and again at each later one, every row alone with a unit input and without the rounding of a
@@ -207,6 +211,7 @@ class Chip:
     faults: Faults = field(default_factory=Faults)
     variation: Variation = field(default_factory=Variation)
     verify: WriteVerify = field(default_factory=WriteVerify)
+    repair: Repair = field(default_factory=Repair)
     compensation: Literal["none", "global"] = "none"
     read_noise: Literal["frozen", "split"] = "frozen"
     observation_s: float = 1.0
@@ -233,6 +238,7 @@ class Chip:
         check(isinstance(self.faults, Faults), "chip.faults", self.faults, "a Faults")
         check(isinstance(self.variation, Variation), "chip.variation", self.variation, "a Variation")
         check(isinstance(self.verify, WriteVerify), "chip.verify", self.verify, "a WriteVerify")
+        check(isinstance(self.repair, Repair), "chip.repair", self.repair, "a Repair")
         for name, own in self.layers.items():
             check(isinstance(own, LayerChip), f"chip.layers[{name!r}]", own, "a LayerChip")
 
@@ -240,6 +246,12 @@ class Chip:
     def frozen_below_s(self) -> float | None:
         """Duration of one evaluation where fluctuation is split at it; None freezes all of it."""
         return self.observation_s if self.read_noise == "split" else None
+
+    @property
+    def corrects_digitally(self) -> bool:
+        """Whether the repair of any layer adds digital corrections."""
+        repairs = (self.repair, *(own.repair for own in self.layers.values()))
+        return any(repair is not None and repair.is_digital for repair in repairs)
 
     def fitted(self) -> Chip:
         """The chip with 8-bit weights in digits, if its device has few levels and its mapping no slices."""
@@ -260,6 +272,7 @@ class Chip:
                 faults=None,
                 variation=None,
                 verify=None,
+                repair=None,
             )
             for name, own in self.layers.items()
         }
@@ -272,6 +285,7 @@ class Chip:
             faults=Faults(),
             variation=Variation(),
             verify=WriteVerify(),
+            repair=Repair(),
         ).with_tiles(lambda tile: replace(tile, wires=Wires()))
 
     def with_verify(self, change: Callable[[WriteVerify], WriteVerify]) -> Chip:
@@ -318,6 +332,7 @@ class Chip:
             self.faults,
             self.variation,
             self.verify,
+            self.repair,
         )
         for pattern, own in self.layers.items():
             if self._names(pattern, name, position, count):
@@ -330,6 +345,7 @@ class Chip:
                     own.faults or resolved.faults,
                     own.variation or resolved.variation,
                     own.verify or resolved.verify,
+                    own.repair or resolved.repair,
                 )
         return resolved
 

@@ -99,7 +99,7 @@ def expand(chip: Chip, vary: Mapping[str, Sequence[Any]] | None, time_s: float =
             raise UserError(f"vary.{field} is not a field of the chip")
     conditions: list[dict[str, Any]] = []
     places: list[Place] = []
-    chips: list[tuple[Chip, int]] = []
+    chips: list[tuple[Chip, int, str]] = []
     times: list[list[float]] = []
     variants: list[list[str]] = []
     if EFFECTS in vary:
@@ -117,7 +117,9 @@ def expand(chip: Chip, vary: Mapping[str, Sequence[Any]] | None, time_s: float =
         if TIME in condition:
             condition[TIME] = time
         variant = described.compensation
-        own = (replace(described, compensation="none"), _read(condition.get(READ, 0)))
+        # What is added digitally is no part of what a compensation rescales.
+        apart = variant if described.corrects_digitally else ""
+        own = (replace(described, compensation="none"), _read(condition.get(READ, 0)), apart)
         if own not in chips:
             chips.append(own)
             times.append([])
@@ -131,7 +133,7 @@ def expand(chip: Chip, vary: Mapping[str, Sequence[Any]] | None, time_s: float =
         places.append(Place(group, times[group].index(time), variants[group].index(variant)))
     groups = [
         Group(chip, tuple(t), tuple(v), (1.0,) * len(v), read)
-        for (chip, read), t, v in zip(chips, times, variants, strict=True)
+        for (chip, read, _), t, v in zip(chips, times, variants, strict=True)
     ]
     return Sweep(tuple(vary), tuple(conditions), tuple(places), tuple(groups))
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from reliability.calibration import Ranges
-from reliability.cell_records import OF_CHIP, draws_of, record_of
+from reliability.cell_records import FAULT_DRAWS, OF_CHIP, draws_of, record_of
 from reliability.chip import Chip
 from reliability.crossbar import Crossbar
 from reliability.devices.device import NORMAL as NORMAL_KIND
 from reliability.errors import UserError
+from reliability.fault_maps import is_repaired
 from reliability.kernels import layout
 from reliability.kernels.latent import BLOCK, NORMAL, UNIFORM
 from reliability.kernels.law import law_address
@@ -83,6 +84,9 @@ class LayerRecords:
         self.wired_size = self.tile_size = self.wiring_size = 0
         self.variance_size = self.state_size = self.most_latents = 0
         self.loop_size = 0
+        # By number of the layer: the effects of its own cells and of its spare ones.
+        self.repairs: dict[int, list[dict[str, Any]]] = {}
+        self.aims_size = self.words_size = 0
         self.gains_size = self.stuck_size = self.field_size = self.before_size = 0
 
     def add_layer(
@@ -100,6 +104,7 @@ class LayerRecords:
         record |= {"dac_at": -1, "inputs_at": -1, "adc_at": -1, "variance_at": -1, "wires_at": -1}
         record["held_at"] = -1
         record["loop_at"] = -1
+        record["words_at"] = -1
         if layer.settings.analog:
             self._add_converters(layer, record, ranges)
             self._add_devices(layer, record, graph)
@@ -214,8 +219,8 @@ class LayerRecords:
             loop_numbers(device, verify, device.redraws(self.chip.frozen_below_s) or blurs)
         )
         loop["chosen_at"] = sum(a.size for a in self.chosen)
-        for cells in chosen_cells(layer, chosen):
-            append(self.chosen, padded(cells, record["blocks"]))
+        for cells, lines in zip(chosen_cells(layer, chosen), layer.mapped.held, strict=True):
+            append(self.chosen, padded(np.where(lines[:, None], cells, -1.0), record["blocks"]))
         loop["held_at"] = len(self.latents)
         for latent in device.time_latents:
             kind = NORMAL if latent.kind == NORMAL_KIND else UNIFORM
@@ -250,8 +255,46 @@ class LayerRecords:
             for t in self.times:
                 words = self._key("telegraph_frozen", layer.name, t)
                 self.latents.append((UNIFORM, *words, -1, 0))
+        if is_repaired(layer):
+            self._add_repair(layer, record, effects)
         self.effects.append(effects)
         self._add_wires(layer, record)
+
+    def _add_repair(self, layer: Crossbar, record: dict[str, Any], effects: dict[str, Any]) -> None:
+        """Room for what the repair of the layer's broken cells comes to, and the draws of its spare cells."""
+        settings = layer.settings
+        assert settings.repair and settings.mapping and settings.tile
+        settings.repair.check_fits(
+            layer.name,
+            scheme=settings.mapping.scheme,
+            fill=settings.mapping.slices.fill,
+            wires=settings.tile.wires.is_on,
+            uneven=settings.mapping.weight_max == "column" or not layer.mapped.held.all() or layer.votes,
+        )
+        effects["repaired"] = 1
+        if settings.repair.in_pair:
+            effects["aims_at"] = self.aims_size
+            self.aims_size += layer.copies * record["blocks"] * BLOCK
+        if settings.repair.is_digital:
+            record["words_at"] = self.words_size
+            self.words_size += record["columns"] * record["rows"]
+        # Spare rows are crossed by the tile's own bit lines, spare columns by its word lines.
+        rows = self._spare_effects(layer, effects, "spare_rows", column_latent=effects["column_latent"])
+        columns = self._spare_effects(layer, effects, "spare_columns", row_latent=effects["row_latent"])
+        crossed = {"row_latent": rows["row_latent"], "column_latent": columns["column_latent"]}
+        corner = self._spare_effects(layer, effects, "spare_corner", **crossed)
+        self.repairs[len(self.layers)] = [effects, rows, columns, corner]
+
+    def _spare_effects(
+        self, layer: Crossbar, effects: dict[str, Any], name: str, **crossing: int
+    ) -> dict[str, Any]:
+        """Effects of spare cells, with faults of their own but for the lines that cross them."""
+        found = effects | crossing
+        for field, (quantity, kind) in FAULT_DRAWS.items():
+            if field not in crossing:
+                found[field] = len(self.latents)
+                self.latents.append((kind, *self._key(f"{quantity} {name}", layer.name), -1, 0))
+        return found
 
     def _add_wires(self, layer: Crossbar, record: dict[str, Any]) -> None:
         """The wires of a layer's tiles, and what solving them needs."""

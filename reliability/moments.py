@@ -8,9 +8,11 @@ but for the references of an offset mapping, which a tile's columns share.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -20,6 +22,7 @@ from reliability.crossbar import Crossbar, chip_network, crossbars_of
 from reliability.devices.device import NORMAL, Device
 from reliability.effects import resolved
 from reliability.errors import UserError
+from reliability.fault_maps import is_repaired
 from reliability.kernels.latent import BLOCK
 from reliability.kernels.law import law_address
 from reliability.kernels.moments import law_moments, look_up
@@ -93,7 +96,8 @@ def weight_moments(
     UserError
         If the chip has an effect that makes its weights depend on each other or on the whole array:
         correlated variation, wires, clusters of faults, open lines, slices that correct each other or vote,
-        or columns of different factors that share references.
+        columns of different factors that share references, or a repair other than in-pair correction of
+        pairs without slices.
     """
     chip = resolved(chip)
     found = {}
@@ -148,6 +152,12 @@ def check_independent(crossbar: Crossbar) -> None:
                 f"layer {crossbar.name!r} has {what}, and so weights that depend on each other: the analytic "
                 f"network knows only independent ones; simulate, or take that effect away"
             )
+    repair, alone = own.repair, own.mapping.scheme == "pair" and own.mapping.slices.count == 1
+    if is_repaired(crossbar) and repair and (repair.moves or repair.is_digital or not alone):
+        raise UserError(
+            f"layer {crossbar.name!r}: of repairs the analytic network knows repair.in_pair of pairs without "
+            f"slices, because all others depend on the fault map of a whole tile: simulate, or take them away"
+        )
 
 
 def cell_moments(
@@ -285,7 +295,7 @@ def _layer(
 
     def written(targets: np.ndarray, verify: WriteVerify | None) -> CellMoments:
         share = telegraph.frozen_share(inputs * crossbar.places) if telegraph.is_on else 1.0
-        law = cell_moments(
+        return cell_moments(
             device,
             targets,
             time_s=time_s,
@@ -294,11 +304,10 @@ def _layer(
             frozen_share=share,
             verify=verify,
         )
-        return _with_faults(law, crossbar)
 
     taken = np.zeros(1, bool) if verified is None else chosen_cells(crossbar, verified)
 
-    def cells(targets: np.ndarray) -> CellMoments:
+    def healthy(targets: np.ndarray) -> CellMoments:
         if taken.all():
             return written(targets, own.verify)
         once = written(targets, None)
@@ -307,8 +316,18 @@ def _layer(
         again = written(targets, own.verify)
         return CellMoments(*(np.where(taken, a, o) for a, o in zip(again, once, strict=True)))
 
+    def cells(targets: np.ndarray) -> CellMoments:
+        return _with_faults(healthy(targets), crossbar)
+
     signed = crossbar.targets_us
-    if mapping.scheme == "pair":
+    if is_repaired(crossbar):
+        if taken.any() and not taken.all():
+            raise UserError(
+                f"layer {crossbar.name!r} has in-pair correction and some verified weights: the analytic "
+                f"network knows all of them verified, or none"
+            )
+        mean, variance, read = _corrected_in_pair(healthy, crossbar)
+    elif mapping.scheme == "pair":
         # One device of each pair is at rest.
         active, rest = cells(np.abs(signed) + device.g_min_us), cells(np.array(device.g_min_us))
         mean, variance = np.sign(signed) * (active.mean - rest.mean), active.variance + rest.variance
@@ -343,20 +362,49 @@ def _layer(
 
 def _with_faults(law: CellMoments, crossbar: Crossbar) -> CellMoments:
     """The moments with cells that are stuck."""
+    if crossbar.settings.faults is None or not crossbar.settings.faults.is_on:
+        return law
+    (works, _), *stuck = _cell_states(crossbar)
+    mean, second = works * law.mean, works * (law.variance + law.mean**2)
+    for share, g_us in stuck:
+        mean, second = mean + share * g_us, second + share * g_us**2
+    return CellMoments(mean, np.maximum(second - mean**2, 0), works * law.read_variance)
+
+
+def _cell_states(crossbar: Crossbar) -> tuple[tuple[float, float], ...]:
+    """Probability of a cell to work, to be stuck at low and at high resistance, with what it conducts, uS."""
     faults, device = crossbar.settings.faults, crossbar.settings.device
     assert faults is not None and device is not None
-    if not faults.is_on:
-        return law
     works = 1 - faults.stuck_low - faults.stuck_high
     worn = works * faults.worn_share
     low = faults.stuck_low + worn * faults.worn_low
     high = faults.stuck_high + worn * (1 - faults.worn_low)
-    works = 1 - low - high
     low_us = device.g_max_us if faults.low_us == "device" else float(faults.low_us)
     high_us = device.g_min_us if faults.high_us == "device" else float(faults.high_us)
-    mean = works * law.mean + low * low_us + high * high_us
-    second = works * (law.variance + law.mean**2) + low * low_us**2 + high * high_us**2
-    return CellMoments(mean, np.maximum(second - mean**2, 0), works * law.read_variance)
+    return (1 - low - high, math.nan), (low, low_us), (high, high_us)
+
+
+def _corrected_in_pair(healthy: Callable[[np.ndarray], CellMoments], crossbar: Crossbar) -> CellMoments:
+    """Moments of pairs whose healthy device makes up for a stuck one, over the states of both devices."""
+    device, wanted = crossbar.settings.device, crossbar.targets_us
+    assert device is not None
+    lowest, highest = device.g_min_us, device.g_max_us
+    mean, second, read = np.zeros((3, *wanted.shape))
+    for (p, plus), (q, minus) in itertools.product(_cell_states(crossbar), repeat=2):
+        sides = [np.maximum(wanted, 0) + lowest, np.maximum(-wanted, 0) + lowest]
+        if math.isnan(plus) and not math.isnan(minus):
+            sides[0] = np.clip(minus + wanted, lowest, highest)
+        elif math.isnan(minus) and not math.isnan(plus):
+            sides[1] = np.clip(plus - wanted, lowest, highest)
+        held: list[Any] = [
+            healthy(target) if math.isnan(stuck) else CellMoments(np.array(stuck), np.zeros(()), np.zeros(()))
+            for stuck, target in zip((plus, minus), sides, strict=True)
+        ]
+        own = held[0].mean - held[1].mean
+        mean += p * q * own
+        second += p * q * (own**2 + held[0].variance + held[1].variance)
+        read += p * q * (held[0].read_variance + held[1].read_variance)
+    return CellMoments(mean, np.maximum(second - mean**2, 0), read)
 
 
 def _mean_magnitude(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ programming and its variants share what they have in common.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,9 @@ import numpy as np
 from reliability.calibration import Ranges, conversions
 from reliability.cell_records import EFFECT_KERNELS, effect_kernels
 from reliability.chip import Chip
-from reliability.crossbar import chip_network, crossbars_of
+from reliability.crossbar import Crossbar, chip_network, crossbars_of
+from reliability.errors import UserError
+from reliability.fault_maps import FaultMaps, LayerRepair
 from reliability.kernels import layout
 from reliability.kernels.latent import BLOCK
 from reliability.kernels.pointer import address_of
@@ -66,6 +68,8 @@ class Compiled:
         Inputs and column sums that go through a converter, of all inputs.
     inputs_clipped : ndarray of int64, shape (layers,)
         Of the network's own inputs, which are converted once for all chips.
+    maps : FaultMaps, optional
+        What has to be prepared of every chip before it is simulated; None where nothing has.
     """
 
     arrays: layout.Plan
@@ -76,6 +80,12 @@ class Compiled:
     verifies_some: bool
     conversions: np.ndarray
     inputs_clipped: np.ndarray
+    maps: FaultMaps | None = None
+
+    @property
+    def prepare(self) -> Callable[[int, layout.Workspace], None] | None:
+        """What :func:`run_chips` calls with every chip."""
+        return None if self.maps is None else self.maps.prepare
 
     def workspaces(self, workers: int) -> layout.Workspace:
         """Scratch arrays, one row a worker."""
@@ -107,6 +117,7 @@ def compile_plan(
     share: bool = False,
     levels: Sequence[float] | None = None,
     read: int = 0,
+    powers: Mapping[str, np.ndarray] | None = None,
 ) -> Compiled:
     """Lower a description to the arrays that the kernels run on.
 
@@ -137,6 +148,8 @@ def compile_plan(
         Share of the devices' deviations that each variant has (default: all of them).
     read : int
         Which evaluation of the same chips; it keys what single reads redraw.
+    powers : mapping of str to ndarray, optional
+        Mean squares of every row's input, for layers whose repair weighs errors by them.
 
     Raises
     ------
@@ -232,6 +245,8 @@ def compile_plan(
         "converted": graph.converted,
         "gains": records.gains_size,
         "stuck": records.stuck_size,
+        "aims": records.aims_size,
+        "words": records.words_size,
         "field": records.field_size,
         "before": records.before_size,
         "traps": 5 * BLOCK if any(own["amplitude"] > 0 for own in records.effects) else 1,
@@ -241,7 +256,7 @@ def compile_plan(
         "wiring": records.wiring_size,
         "squares": graph.squares if redraws else 1,
         "response": records.response_size if apart else 1,
-        "part": graph.sums if tiled else 1,
+        "part": graph.sums if tiled or records.words_size else 1,
         "noise": graph.noise if redraws else 1,
         "readout": len(crossbars),
         "deviations": records.longest_line + _AHEAD * BLOCK if records.spans else 1,
@@ -263,6 +278,23 @@ def compile_plan(
                 len(x) * int(np.prod(crossbar.source)) if tile.dac else 0,
                 len(x) * per_input if tile.adc else 0,
             )
+    if records.words_size and (len(variants) > 1 or variants[0] not in ("none", "global")):
+        raise UserError(
+            f"repair.digital adds its corrections before one factor a layer at most: compensation "
+            f"{', '.join(variants)} cannot go with it, 'none' or 'global' can"
+        )
+    repairs = {
+        name: LayerRepair(
+            crossbars[name],
+            records.layers[i],
+            records.repairs[i],
+            arrays.latents,
+            _power(crossbars[name], powers),
+        )
+        for i, name in enumerate(crossbars)
+        if i in records.repairs
+    }
+    maps = FaultMaps(repairs) if repairs else None
     return Compiled(
         arrays,
         sizes,
@@ -272,4 +304,18 @@ def compile_plan(
         not all(chosen_cells(crossbars[name], weights).all() for name, weights in chosen.items()),
         converted,
         inputs_clipped,
+        maps,
     )
+
+
+def _power(crossbar: Crossbar, powers: Mapping[str, np.ndarray] | None) -> np.ndarray | None:
+    """Mean squares of a layer's inputs, where its repair weighs errors by them."""
+    repair = crossbar.settings.repair
+    if repair is None or not repair.needs_inputs:
+        return None
+    if powers is None or crossbar.name not in powers:
+        raise UserError(
+            f"layer {crossbar.name!r}: repair.weigh_inputs takes the mean squares of inputs from training "
+            f"inputs, and here are none: simulate with calibration inputs, or set repair.weigh_inputs = false"
+        )
+    return powers[crossbar.name]

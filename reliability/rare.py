@@ -71,7 +71,7 @@ class ChipSampler:
             )
         self.simulation, self.fails = simulation, fails
         plan = simulation.compiled(0)
-        self._workspaces = plan.workspaces(simulation.threads)
+        self._workspaces, self._prepare = plan.workspaces(simulation.threads), plan.prepare
         moved, kinds = _moved_latents(simulation)
         if not moved:
             raise UserError(
@@ -136,7 +136,9 @@ class ChipSampler:
         # Without a copy: the kernels find each chip's latents in its record.
         plan = self._plan._replace(supplied=_as_rows(samples).reshape(-1))
         numbers = np.ascontiguousarray(samples["number"])
-        run_chips(plan, self._workspaces, 0, numbers, min(sim.threads, count), ranks, *unused, logits)
+        run_chips(
+            plan, self._workspaces, 0, numbers, min(sim.threads, count), ranks, *unused, logits, self._prepare
+        )
         wrong = np.count_nonzero(~sim.metric.outcomes(ranks, logits, sim.labels)[:, 0, 0], axis=-1)
         close = np.empty(count)
         doubts(logits[:, 0, 0], sim.labels.astype(np.int64), self._width, close)

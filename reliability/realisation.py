@@ -34,7 +34,7 @@ def chip_weights(
 
     What the crossbars multiply by, without the converters and what single reads redraw: slices added up by
     their significance, references subtracted, columns multiplied by their digital factors, wires included,
-    before any compensation.
+    before any compensation; digital corrections of a repair are added.
 
     Parameters
     ----------
@@ -59,6 +59,8 @@ def chip_weights(
     labels = np.zeros(inputs, np.int64)
     plan = compile_plan(network, x, labels, chip, times=(time_s,), seed=seed, role=role)
     work = Workspace(*(array[0] for array in plan.workspaces(1)))
+    if plan.prepare is not None:
+        plan.prepare(number, work)
     found = {}
     for index, crossbar in enumerate(crossbars_of(chip_network(network, chip), chip).values()):
         if not crossbar.settings.analog:
@@ -74,8 +76,11 @@ def chip_weights(
         weights = by_group[:, :own].copy()
         if mapped.references:
             weights -= by_group[:, own + np.arange(own) // mapped.tile_columns]
-        weights = weights.reshape(crossbar.matrix.shape)
-        found[crossbar.name] = weights * mapped.factors[:, None].astype(np.float32)
+        weights = weights.reshape(crossbar.matrix.shape) * mapped.factors[:, None].astype(np.float32)
+        if layer["words_at"] >= 0:
+            words = work.words[layer["words_at"] :][: crossbar.matrix.size]
+            weights += words.reshape(crossbar.matrix.shape)
+        found[crossbar.name] = weights
     return found
 
 
@@ -137,13 +142,22 @@ class RealisedWeights:
         def batch(at: int) -> np.ndarray:
             worker = free.pop()
             weights = np.zeros((min(self._BATCH, first + count - at), len(lines)), np.float32)
-            realise_chips(self.plan.arrays, Workspace(*(array[worker] for array in work)), at, weights)
+            self._realise(at, weights, Workspace(*(array[worker] for array in work)))
             free.append(worker)
             return weights @ lines
 
         with ThreadPoolExecutor(self.threads) as pool:
             found = list(pool.map(batch, range(first, first + count, self._BATCH)))
         return np.concatenate(found).astype(np.float64)
+
+    def _realise(self, first: int, weights: np.ndarray, work: Workspace) -> None:
+        """Weights of neighbouring chips, (chips, held)."""
+        if self.plan.prepare is None:
+            realise_chips(self.plan.arrays, work, first, weights)
+            return
+        for i in range(len(weights)):
+            self.plan.prepare(first + i, work)
+            realise_chips(self.plan.arrays, work, first + i, weights[i : i + 1])
 
     def _of_lines(self, directions: Mapping[str, np.ndarray]) -> np.ndarray:
         """The directions in terms of what slices and lines hold, references included: (held, directions)."""

@@ -382,7 +382,7 @@ def _array_lines(chip: Chip) -> list[str]:
 
 def _effect_lines(chip: Chip) -> list[str]:
     """What happens to the cells beyond their law, and the effects by name."""
-    beyond = (chip.telegraph, chip.faults, chip.variation, chip.tile.wires, chip.verify)
+    beyond = (chip.telegraph, chip.faults, chip.variation, chip.tile.wires, chip.verify, chip.repair)
     lines = [effect.describe() for effect in beyond if effect.is_on]
     names = effect_names(resolved(chip))
     return [*lines, f"effects: {', '.join(names) if names else 'none'}"]

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from reliability.calibration import Ranges, find_ranges, is_needed
+from reliability.calibration import Ranges, find_ranges, input_powers, is_needed
 from reliability.cell_records import EFFECT_KERNELS, effect_kernels
 from reliability.chip import Chip, LayerChip
 from reliability.conditions import Sweep, expand, join_levels
@@ -166,6 +166,7 @@ class Simulation:
         self._plans: dict[int, Compiled] = {}
         self._ranges: list[tuple[Chip, dict[str, Ranges]]] = []
         self._cycles: list[tuple[Chip, dict[int, np.ndarray]]] = []
+        self._powers_of: list[tuple[Chip, dict[str, np.ndarray]]] = []
         self._workspaces: dict[int, Any] = {}
         self._workspaces_in_use = threading.Lock()
         if self.metric.score is not None:
@@ -280,18 +281,9 @@ class Simulation:
         with self._workspaces_in_use:
             workspaces = self._workspaces[group]
             run_chips(
-                plan.arrays,
-                workspaces,
-                first,
-                numbers,
-                workers,
-                ranks,
-                checksums,
-                clipped,
-                shared,
-                cycles,
-                logits,
-            )
+                plan.arrays, workspaces, first, numbers, workers, ranks, checksums, clipped, shared, cycles,
+                logits, plan.prepare,
+            )  # fmt: skip
         if not plan.verifies_some:
             cycles[..., 1] = cycles[..., 0]
         known.update(zip(numbers.tolist(), cycles[..., 1], strict=True))
@@ -460,6 +452,20 @@ class Simulation:
         self._ranges.append((design, found))
         return found
 
+    def row_powers(self, chip: Chip) -> dict[str, np.ndarray] | None:
+        """Mean squares of the layers' inputs on training inputs, where a repair weighs errors by them."""
+        found = crossbars_of(chip_network(self.network, chip), chip).values()
+        weighs = any(c.settings.repair is not None and c.settings.repair.needs_inputs for c in found)
+        if not weighs or self.calibration is None:
+            return None
+        design = chip.without_effects()
+        for known, powers in self._powers_of:
+            if known == design:
+                return powers
+        powers = input_powers(self.network, chip, self._training_inputs(chip.calibration_inputs))
+        self._powers_of.append((design, powers))
+        return powers
+
     @cached_property
     def _converts(self) -> tuple[bool, bool]:
         """Whether any chip of the sweep has DACs, and ADCs."""
@@ -498,6 +504,7 @@ class Simulation:
                 read=described.read,
                 ranges=self.ranges(described.chip),
                 share=self.arithmetic == "int8",
+                powers=self.row_powers(described.chip),
                 **self._options,
             )
         return self._plans[group]
