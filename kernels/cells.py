@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from .cache import compiled
+from .compensation import add_by_line, clear_lines
 from .copies import call_by_line
 from .faults import call_faults, stick
 from .intrinsics import prefer_wide_vectors
@@ -185,10 +186,15 @@ def _combine(plan, work, layer, time, slot, chip, s, block, g, v, z, readout, w)
         draw(z, 0, latent, plan.supplied, slot, chip, s, block, layer.blocks)
         _add_reading(outputs, variance, z)
     count = min(BLOCK, layer.rows * layer.lines - block * BLOCK)
-    if layer.held_at < 0:
-        return plan.parameters[layer.significance_at + s] * _sum_of_magnitudes(outputs, count)
-    call_by_line(plan.by_line, layer, plan.parameters, layer.shares_at + s * layer.lines, block, outputs)
-    return _sum_of_magnitudes(outputs, count)
+    significance = plan.parameters[layer.significance_at + s]
+    if layer.held_at >= 0:
+        # What each column's copies weigh is in the outputs then.
+        at = layer.shares_at + s * layer.lines
+        call_by_line(plan.by_line, layer, plan.parameters, at, block, outputs)
+        significance = _F(1)
+    if plan.reads_lines:
+        add_by_line(work.line_readout, layer, block, outputs, count, significance)
+    return significance * _sum_of_magnitudes(outputs, count)
 
 
 @compiled()
@@ -294,6 +300,8 @@ def realise(plan, work, index, time, program, readout, share, slot, chip):
     cycles = work.cycles[2 * len(plan.layers) :]
     whole = work.cycles[2 * index + 1] < 0
     cycles[0] = cycles[1] = 0
+    if readout and plan.reads_lines:
+        clear_lines(work.line_readout, layer)
     total = rounding = energy = 0.0
     # Deviations of lines that are not complete yet stand at ``held`` of so many that are in use.
     line = held = used = 0

@@ -39,13 +39,14 @@ def _smooth(y, at, count, kind):
 
 
 @njit(inline="always")
-def end_of(plan, op, factor, y, y_at, y_step, other, other_at, other_step):
+def end_of(plan, work, op, variant, factor, y, y_at, y_step, other, other_at, other_step):
     """The end that an operation describes; sigmoid and tanh come after it."""
+    at = op.coefficients_at + variant * plan.coefficients_step
     lowest = _F(0) if op.activation in (RELU, RELU6) else -_F(np.inf)
     highest = _F(6) if op.activation == RELU6 else _F(np.inf)
     return End(
         y, y_at, y_step, op.other >= 0, other, other_at, other_step,
-        plan.scales, plan.shifts, op.coefficients_at, factor, lowest, highest,
+        work.end_scales, work.end_shifts, at, factor, lowest, highest,
     )  # fmt: skip
 
 
@@ -75,7 +76,8 @@ def affine(plan, work, op, variant, block, first_block):
     pixel = source.channels * VECTOR
     for row in range(target.height):
         beside = other_at + row * other_row
-        end = end_of(plan, op, _F(1), y, y_at + row * target.row_step, pixel, other, beside, pixel)
+        y_row = y_at + row * target.row_step
+        end = end_of(plan, work, op, variant, _F(1), y, y_row, pixel, other, beside, pixel)
         here = x_at + row * source.row_step
         finish(end, op.activation, x, here, pixel, target.width, source.channels)
 

@@ -13,12 +13,71 @@ from numba import njit
 
 from .cache import compiled
 from .cells import realise, scale_deviations
-from .compensation import drift_factor
+from .compensation import compensate, refer
 from .forward import forward
 from .intrinsics import take_next
 from .layout import LAYERED, Workspace
 from .scores import checksum, rank
 from .simd import VECTOR
+
+
+@njit(inline="always")
+def read_devices(plan, work, time, slot, chip, cycles):
+    """Every layer's weights at one time, programmed first at the first one, and the factors against drift."""
+    is_reference = plan.reference and time == 0
+    for index in range(len(plan.layers)):
+        if plan.layers[index].analog == 0:
+            continue
+        share = plan.rounds and plan.layers[index].spans > 0 and not is_reference
+        if time == 0:
+            work.cycles[2 * index + 1] = cycles[index, 1]
+        total = realise(plan, work, index, time, time == 0, plan.reads_out, share, slot, chip)
+        if share and work.shared[index] == 0:
+            realise(plan, work, index, time, time == 0, False, False, slot, chip)
+        if time == 0:
+            cycles[index, 0], cycles[index, 1] = work.cycles[2 * index], work.cycles[2 * index + 1]
+        if plan.weights_step > 0 and plan.layers[index].spans == 0:
+            scale_deviations(plan, work, plan.layers[index])
+        if is_reference:
+            refer(plan, work, index, total)
+        elif plan.reads_out:
+            compensate(plan, work, index, total)
+
+
+@njit(inline="always")
+def classify(plan, work, time, chip, ranks, checksums, clipped, shared, logits):
+    """All inputs through the network at one time; arguments as :func:`_run_chip`, without their times."""
+    variants = len(plan.compensated)
+    last = plan.operations[len(plan.operations) - 1]
+    buffer = plan.buffers[last.target]
+    for index in range(len(plan.layers)):
+        for variant in range(variants):
+            work.clipped[index, variant, 0] = 0
+            work.clipped[index, variant, 1] = 0
+    blocks = (plan.count + VECTOR - 1) // VECTOR
+    for first_block in range(0, blocks, plan.group):
+        forward(plan, work, time, chip, first_block, min(plan.group, blocks - first_block))
+        for block in range(first_block, min(first_block + plan.group, blocks)):
+            first = block * VECTOR
+            count = min(VECTOR, plan.count - first)
+            labels = plan.labels[first : first + VECTOR]
+            for variant in range(variants):
+                at = buffer.at + variant * buffer.variant_step + (block - first_block) * buffer.block_step
+                scores = work.arena[at : at + plan.classes * VECTOR]
+                rank(scores, plan.classes, labels, ranks[variant, first : first + count], count)
+                checksums[variant] += checksum(scores, plan.classes, count)
+                if logits.size > 0:
+                    for i in range(count):
+                        for c in range(plan.classes):
+                            logits[variant, first + i, c] = scores[c * VECTOR + i]
+    shared[0] = work.shared.sum()
+    for k in range(len(plan.operations)):
+        op = plan.operations[k]
+        if op.kind == LAYERED:
+            for variant in range(variants):
+                source = 0 if op.shared else variant
+                for i in range(2):
+                    clipped[variant, op.layer, i] = work.clipped[op.layer, source, i]
 
 
 @njit(inline="always")
@@ -29,63 +88,16 @@ def _run_chip(plan, work, slot, chip, ranks, checksums, clipped, shared, cycles,
     (times, variants, layers, 2), ``shared`` uint8 (times,), ``cycles`` int64 (layers, 2), ``logits``
     float32 (times, variants, inputs, classes) or empty where not wanted.
     """
-    variants = len(plan.compensated)
     offset = 1 if plan.reference else 0
-    last = plan.operations[len(plan.operations) - 1]
-    buffer = plan.buffers[last.target]
     for time in range(plan.times):
-        is_reference = plan.reference and time == 0
-        for index in range(len(plan.layers)):
-            if plan.layers[index].analog == 0:
-                continue
-            share = plan.rounds and plan.layers[index].spans > 0 and not is_reference
-            if time == 0:
-                work.cycles[2 * index + 1] = cycles[index, 1]
-            total = realise(plan, work, index, time, time == 0, plan.reference, share, slot, chip)
-            if share and work.shared[index] == 0:
-                realise(plan, work, index, time, time == 0, False, False, slot, chip)
-            if time == 0:
-                cycles[index, 0], cycles[index, 1] = work.cycles[2 * index], work.cycles[2 * index + 1]
-            if plan.weights_step > 0 and plan.layers[index].spans == 0:
-                scale_deviations(plan, work, plan.layers[index])
-            if is_reference:
-                work.readout[index] = total
-            elif plan.reference:
-                factor = drift_factor(work.readout[index], total)
-                for variant in range(variants):
-                    if plan.compensated[variant]:
-                        work.factors[index, variant] = factor
-        if is_reference:
-            continue
+        read_devices(plan, work, time, slot, chip, cycles)
         row = time - offset
-        for index in range(len(plan.layers)):
-            for variant in range(variants):
-                work.clipped[index, variant, 0] = 0
-                work.clipped[index, variant, 1] = 0
-        blocks = (plan.count + VECTOR - 1) // VECTOR
-        for first_block in range(0, blocks, plan.group):
-            forward(plan, work, time, chip, first_block, min(plan.group, blocks - first_block))
-            for block in range(first_block, min(first_block + plan.group, blocks)):
-                first = block * VECTOR
-                count = min(VECTOR, plan.count - first)
-                labels = plan.labels[first : first + VECTOR]
-                for variant in range(variants):
-                    at = buffer.at + variant * buffer.variant_step + (block - first_block) * buffer.block_step
-                    scores = work.arena[at : at + plan.classes * VECTOR]
-                    rank(scores, plan.classes, labels, ranks[row, variant, first : first + count], count)
-                    checksums[row, variant] += checksum(scores, plan.classes, count)
-                    if logits.size > 0:
-                        for i in range(count):
-                            for c in range(plan.classes):
-                                logits[row, variant, first + i, c] = scores[c * VECTOR + i]
-        shared[row] = work.shared.sum()
-        for k in range(len(plan.operations)):
-            op = plan.operations[k]
-            if op.kind == LAYERED:
-                for variant in range(variants):
-                    source = 0 if op.shared else variant
-                    for i in range(2):
-                        clipped[row, variant, op.layer, i] = work.clipped[op.layer, source, i]
+        if row >= 0:
+            wanted = row if logits.size > 0 else 0
+            classify(
+                plan, work, time, chip, ranks[row], checksums[row], clipped[row], shared[row : row + 1],
+                logits[wanted],
+            )  # fmt: skip
 
 
 @compiled(nogil=True)
@@ -150,27 +162,50 @@ def run_chips(
     prepare : callable, optional
         Takes a chip's number and its worker's workspace, into which it writes what the plan leaves to it.
     """
-    taken = np.zeros(1, np.int64)
 
-    def run(worker):
+    def run(worker, taken):
         work = Workspace(*(array[worker] for array in workspaces))
-        if prepare is None:
-            run_worker(
-                plan, work, taken, first_slot, numbers, ranks, checksums, clipped, shared, cycles, logits
-            )
-            return
-        while (i := _take(taken)) < numbers.size:
-            prepare(numbers[i], work)
-            own = slice(i, i + 1)
-            run_worker(
-                plan, work, np.zeros(1, np.int64), first_slot + i, numbers[own], ranks[own], checksums[own],
-                clipped[own], shared[own], cycles[own], logits[own] if logits.size else logits,
-            )  # fmt: skip
+        observed = (ranks, checksums, clipped, shared, cycles, logits)
+        for own, first, chips, seen in shares_of(prepare, work, taken, first_slot, numbers, observed):
+            run_worker(plan, work, own, first, chips, *seen)
 
+    in_threads(run, workers, numbers.size)
+
+
+def shares_of(prepare, work, taken, first_slot, numbers, observed):
+    """What one worker is called with: all chips at once, or one by one where each must be prepared.
+
+    Parameters
+    ----------
+    prepare : callable or None
+        As in :func:`run_chips`.
+    work : layout.Workspace
+        The worker's.
+    taken : ndarray
+        Counts the chips that have begun.
+    first_slot : int
+    numbers : ndarray
+    observed : tuple of ndarray
+        What is written of each chip, logits last.
+    """
+    if prepare is None:
+        yield taken, first_slot, numbers, observed
+        return
+    while (i := _take(taken)) < numbers.size:
+        prepare(numbers[i], work)
+        one = slice(i, i + 1)
+        *seen, logits = observed
+        own = (*(array[one] for array in seen), logits[one] if logits.size else logits)
+        yield np.zeros(1, np.int64), first_slot + i, numbers[one], own
+
+
+def in_threads(run, workers, chips):
+    """Call ``run(worker, taken)`` in a thread for each worker; ``taken`` counts chips that have begun."""
+    taken = np.zeros(1, np.int64)
     with ThreadPoolExecutor(workers) as pool:
         try:
-            for _ in pool.map(run, range(workers)):
+            for _ in pool.map(lambda worker: run(worker, taken), range(workers)):
                 pass
         finally:
             # Whoever interrupts waits for the chips that have begun, and for no others.
-            taken[0] = numbers.size
+            taken[0] = chips

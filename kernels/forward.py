@@ -31,7 +31,7 @@ def _end(plan, work, op, variant, block, first_block, row, place, dense):
         other_at += row * beside.row_step + place * pixel
         other_step = beside.block_step if dense else pixel
     factor = work.factors[op.layer, variant]
-    return end_of(plan, op, factor, y, y_at, y_step, other, other_at, other_step)
+    return end_of(plan, work, op, variant, factor, y, y_at, y_step, other, other_at, other_step)
 
 
 @compiled()
@@ -127,18 +127,23 @@ def _layered(plan, work, op, time, chip, first_block, blocks):
 
 
 @njit(inline="always")
+def operate(plan, work, op, time, chip, first_block, blocks):
+    """One operation on ``blocks`` blocks of inputs."""
+    if op.kind == LAYERED:
+        _layered(plan, work, op, time, chip, first_block, blocks)
+        return
+    for variant in range(op.variants):
+        for block in range(blocks):
+            if op.kind == AFFINE:
+                affine(plan, work, op, variant, block, first_block)
+            elif op.kind == COPY:
+                copy(plan, work, op, variant, block, first_block)
+            else:
+                pool(plan, work, op, variant, block, first_block)
+
+
+@njit(inline="always")
 def forward(plan, work, time, chip, first_block, blocks):
     """All operations on ``blocks`` blocks of inputs; logits end in the last operation's buffer."""
     for k in range(len(plan.operations)):
-        op = plan.operations[k]
-        if op.kind == LAYERED:
-            _layered(plan, work, op, time, chip, first_block, blocks)
-            continue
-        for variant in range(op.variants):
-            for block in range(blocks):
-                if op.kind == AFFINE:
-                    affine(plan, work, op, variant, block, first_block)
-                elif op.kind == COPY:
-                    copy(plan, work, op, variant, block, first_block)
-                else:
-                    pool(plan, work, op, variant, block, first_block)
+        operate(plan, work, plan.operations[k], time, chip, first_block, blocks)

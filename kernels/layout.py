@@ -70,6 +70,9 @@ LAYER = np.dtype(
         ("effects_at", np.int64),  # in effects
         ("wires_at", np.int64),  # in wires; -1: wires without resistance
         ("loop_at", np.int64),  # in loops; -1: every device is written once
+        ("words_at", np.int64),  # in words; -1: nothing is corrected digitally
+        ("lines_at", np.int64),  # in line_readout and line_reference
+        ("coefficients_at", np.int64),  # in scales and shifts: of the digital end of its columns
     ]
 )
 
@@ -87,7 +90,6 @@ LOOP = np.dtype(
         ("held_at", np.int64),  # in latents: those that the law draws at each time
         ("read_at", np.int64),  # in latents
         ("step_at", np.int64),
-        ("words_at", np.int64),  # in words; -1: nothing is corrected digitally
     ]
 )
 
@@ -219,6 +221,12 @@ INPUTS = 0
 """The buffer of the network's inputs, which all threads share."""
 LAYERED, AFFINE, COPY, MAX_POOL, AVERAGE_POOL = range(5)
 NONE, RELU, RELU6, SIGMOID, TANH = range(5)
+PLAIN, GLOBAL, COLUMN, EXACT = range(4)
+"""What a variant's sums are multiplied with: 1, or what one of three read-outs gives."""
+KEPT, OFFSETS, SPREADS, NORMS, MEASURED = range(5)
+"""What a variant's digital ends take from calibration inputs: nothing; offsets that restore the digital
+means; factors and offsets that restore digital spreads and means; the same, or where a batch norm stands its
+statistics; nothing, while they are measured."""
 
 Plan = namedtuple(
     "Plan",
@@ -235,8 +243,9 @@ Plan = namedtuple(
         "latents",  # LATENT
         "operations",  # OPERATION
         "buffers",  # BUFFER; the last operation's target holds the logits
-        "scales",  # float32: digital factors, one a channel of an operation
+        "scales",  # float32: digital factors, one a channel of an operation, as every worker's start
         "shifts",  # float32: digital offsets
+        "coefficients_step",  # from one variant's scales and shifts to the next; 0: all have the same
         "weights",  # float32: digital weights, as every worker's weights start
         "weights_step",  # from one variant's weights to the next; 0: all variants have the same
         "rounds",  # whether deviations from shared sums are rounded to 8 bits
@@ -264,9 +273,29 @@ Plan = namedtuple(
         "vote",
         "verify",
         "add_words",
-        "compensated",  # int64, one a variant: whether its outputs are rescaled
+        "reads_out",  # whether the arrays are read out at each time
+        "reads_lines",  # whether lines are read out one by one
+        "exact",  # float64: layers; the read-out that exact weights would give
+        "compensated",  # int64, one a variant: PLAIN, GLOBAL, COLUMN or EXACT
+        "adapted",  # int64, one a variant: KEPT, OFFSETS, SPREADS, NORMS or MEASURED
     ],
 )
+
+Adaptation = namedtuple(
+    "Adaptation",
+    [
+        "measured",  # int64, one an operation on calibration inputs: whether its source is measured
+        "held",  # int64, the same: layer with weights that it ends; -1: none
+        "normed",  # int64, the same: whether it is a batch norm
+        "skipped",  # coefficients of these operations before those that the plan has too
+        "gains",  # float64, one a coefficient: scale of the batch norm
+        "offsets",  # float64: its shift
+        "epsilons",  # float64: what it adds to a variance
+        "means",  # float64: of the digital network's sums
+        "spreads",  # float64: their standard deviations
+    ],
+)
+"""How the digital ends of a plan's operations are fitted to calibration inputs."""
 
 Workspace = namedtuple(
     "Workspace",
@@ -296,6 +325,12 @@ Workspace = namedtuple(
         "noise",  # float32: variances of one strip, and the normals of one group of columns
         "factors",  # float32: layers x variants
         "readout",  # float64: layers; the reference read-out
+        "line_readout",  # float64: lines of all layers; the latest read-out
+        "line_reference",  # float64: the reference read-out
+        "end_scales",  # float32: digital factors of one chip at one time, variant by variant
+        "end_shifts",  # float32: digital offsets
+        "moments",  # float64: means of all channels over calibration inputs, then their variances
+        "lane_sums",  # float64: sums of one operation's channels, lane by lane
         "clipped",  # int64: layers x variants x 2; inputs and column sums beyond their converter's range
         "deviations",  # float32: what some of one chip's weights deviate by from the wanted ones
         "deltas",  # int8: what one chip's weights deviate by, in steps of their own

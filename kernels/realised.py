@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from .cache import compiled
 from .cells import realise, take
-from .compensation import drift_factor
+from .compensation import drift_factor, refer
+from .layout import EXACT, PLAIN
 
 
 @compiled(nogil=True)
 def realise_chips(plan, work, first_chip, weights):
-    """Weights of neighbouring chips at the plan's last time, drift compensation included.
+    """Weights of neighbouring chips at the plan's last time, with one factor a layer against drift.
 
     Parameters
     ----------
@@ -26,15 +27,16 @@ def realise_chips(plan, work, first_chip, weights):
                 if layer.analog == 0:
                     continue
                 chip = first_chip + i
-                total = realise(plan, work, index, time, time == 0, plan.reference, False, chip, chip)
+                total = realise(plan, work, index, time, time == 0, plan.reads_out, False, chip, chip)
                 if plan.reference and time == 0:
-                    work.readout[index] = total
+                    refer(plan, work, index, total)
                     continue
                 size = layer.slices * layer.slice_step
                 held = work.weights[layer.weights_at : layer.weights_at + size]
                 own = weights[i, layer.weights_at : layer.weights_at + size]
                 take(own, held)
-                if plan.reference:
-                    factor = drift_factor(work.readout[index], total)
+                kind = plan.compensated[0]
+                if kind != PLAIN:
+                    factor = drift_factor(plan.exact[index] if kind == EXACT else work.readout[index], total)
                     for j in range(size):
                         own[j] *= factor

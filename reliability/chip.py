@@ -6,12 +6,14 @@ A chip instance is (chip, seed, number); it is redrawn from the counter and neve
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Callable
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from reliability.checks import check, is_number, is_whole
+from reliability.compensation import COMPENSATIONS, Compensation
 from reliability.devices.device import Device
 from reliability.devices.ideal import Ideal
 from reliability.devices.pcm import PCM
@@ -182,11 +184,30 @@ class Chip:
         Which devices are written again until a read finds them close to their targets; none by default.
     repair : Repair
         What is done about broken cells; nothing by default.
-    compensation : {"none", "global"}
+    compensation : str
         ``"global"``: global drift compensation. Each layer's array is read out at the reference
         time and again at each later one, every row alone with a unit input and without the rounding of a
         converter; the layer's outputs are multiplied by the ratio of the two sums of output magnitudes
-        (of all slices by their significance; with an offset, of the single columns).
+        (of all slices by their significance; with an offset, of the single columns). ``"column"``: the same
+        for every column by itself. ``"exact"``: as ``"global"``, with what exact weights would read out in
+        place of the reference read, which takes the mean programming error out too.
+
+        ``"bias"``: a digital offset a column, by which the mean of each layer's outputs over the calibration
+        inputs is that of the digital network. ``"matched"``: a factor and an offset a column that put mean
+        and standard deviation back. ``"adabs"``: adaptive batch normalisation statistics (Joshi et al. 2020,
+        Nat. Commun. 11:2473): a batch norm takes its mean and variance over the calibration inputs from the
+        chip; outputs without batch norm are matched. It needs inputs as the network was trained on, random
+        crops and mirror images included; the others compare with the digital network on the same inputs.
+        Each is found for every chip and time by that chip itself, layer by layer, with reads of its own.
+
+        ``"global+bias"``, ``"column+bias"``, ``"exact+bias"``: the factor first, then the offset. With the
+        other two a factor would cancel out.
+    refresh_s : float
+        The chip is programmed anew at every multiple of this time, seconds; ``inf`` for never. Its devices
+        are drawn anew and drift from the start, and the reference is read again; broken cells, correlated
+        variation and wires are the same.
+    refresh_cycles : float
+        Write cycles of every cell that one refresh adds to ``faults.cycles``.
     read_noise : {"frozen", "split"}
         What happens to fluctuation that accumulates with time (1/f noise). ``"frozen"``: drawn
         once per chip and evaluation time. ``"split"``: the part slower than ``observation_s`` is
@@ -197,7 +218,7 @@ class Chip:
         Overrides by layer name, with ``*`` and ``?`` as wildcards; ``"first"`` and ``"last"`` name
         the first and the last layer that has weights. Later entries go before earlier ones.
     calibration_inputs : int
-        Training inputs from which converters take calibrated ranges.
+        Training inputs from which converters take calibrated ranges, and to which compensations are fitted.
     effects : str
         Which of the chip's effects are on: ``"all"``, ``"none"``, ``"only A, B"`` or ``"all but A, B"`` with
         names of :func:`reliability.effects.effect_names`.
@@ -212,7 +233,9 @@ class Chip:
     variation: Variation = field(default_factory=Variation)
     verify: WriteVerify = field(default_factory=WriteVerify)
     repair: Repair = field(default_factory=Repair)
-    compensation: Literal["none", "global"] = "none"
+    compensation: Compensation = "none"
+    refresh_s: float = math.inf
+    refresh_cycles: float = 1.0
     read_noise: Literal["frozen", "split"] = "frozen"
     observation_s: float = 1.0
     layers: MappingType[str, LayerChip] = field(default_factory=dict)
@@ -221,8 +244,12 @@ class Chip:
     name: str = "chip"
 
     def __post_init__(self) -> None:
-        allowed = ("none", "global")
-        check(self.compensation in allowed, "chip.compensation", self.compensation, '"none" or "global"')
+        known = ", ".join(f'"{name}"' for name in COMPENSATIONS)
+        check(self.compensation in COMPENSATIONS, "chip.compensation", self.compensation, f"one of {known}")
+        good = is_number(self.refresh_s, 1e-3, math.inf)
+        check(good, "chip.refresh_s", self.refresh_s, "a number of seconds from 0.001 on; inf for never")
+        good = is_number(self.refresh_cycles, 0, 1e6)
+        check(good, "chip.refresh_cycles", self.refresh_cycles, "from 0 to 1e6 write cycles")
         allowed = ("frozen", "split")
         check(self.read_noise in allowed, "chip.read_noise", self.read_noise, '"frozen" or "split"')
         good = is_number(self.observation_s, 1e-30, 1e30)

@@ -12,6 +12,7 @@ from reliability.checks import is_whole
 from reliability.chip import Chip
 from reliability.effects import EACH, choices, resolved
 from reliability.errors import UserError
+from reliability.refresh import programming_at
 from reliability.settings import get, put
 
 TIME = "time_s"
@@ -44,6 +45,8 @@ class Group:
         Share of the devices' deviations that each variant has.
     read : int
         Which evaluation of the same chips: what single reads redraw is another in each.
+    refresh : int
+        How often the chip was programmed anew before; times count from the latest time.
     """
 
     chip: Chip
@@ -51,6 +54,7 @@ class Group:
     variants: tuple[str, ...]
     levels: tuple[float, ...]
     read: int = 0
+    refresh: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def expand(chip: Chip, vary: Mapping[str, Sequence[Any]] | None, time_s: float =
             raise UserError(f"vary.{field} is not a field of the chip")
     conditions: list[dict[str, Any]] = []
     places: list[Place] = []
-    chips: list[tuple[Chip, int, str]] = []
+    chips: list[tuple[Chip, int, str, int]] = []
     times: list[list[float]] = []
     variants: list[list[str]] = []
     if EFFECTS in vary:
@@ -119,7 +123,9 @@ def expand(chip: Chip, vary: Mapping[str, Sequence[Any]] | None, time_s: float =
         variant = described.compensation
         # What is added digitally is no part of what a compensation rescales.
         apart = variant if described.corrects_digitally else ""
-        own = (replace(described, compensation="none"), _read(condition.get(READ, 0)), apart)
+        latest = programming_at(replace(described, compensation="none"), time)
+        time = latest.time_s
+        own = (latest.chip, _read(condition.get(READ, 0)), apart, latest.refresh)
         if own not in chips:
             chips.append(own)
             times.append([])
@@ -132,8 +138,8 @@ def expand(chip: Chip, vary: Mapping[str, Sequence[Any]] | None, time_s: float =
         conditions.append(condition)
         places.append(Place(group, times[group].index(time), variants[group].index(variant)))
     groups = [
-        Group(chip, tuple(t), tuple(v), (1.0,) * len(v), read)
-        for (chip, read, _), t, v in zip(chips, times, variants, strict=True)
+        Group(chip, tuple(t), tuple(v), (1.0,) * len(v), read, refresh)
+        for (chip, read, _, refresh), t, v in zip(chips, times, variants, strict=True)
     ]
     return Sweep(tuple(vary), tuple(conditions), tuple(places), tuple(groups))
 
@@ -191,7 +197,7 @@ def _family(group: Group) -> Any:
     if field is None or corrected or not alone or not scaled or own:
         return None
     design = replace(chip, device=replace(chip.device, **cast(Any, {field: 0.0})), layers={})
-    return design, tuple(chip.layers.items()), group.times, group.read
+    return design, tuple(chip.layers.items()), group.times, group.read, group.refresh
 
 
 def _values(field: str, values: Sequence[Any]) -> list[Any]:

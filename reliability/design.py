@@ -14,12 +14,16 @@ from reliability.chip import Chip
 from reliability.datasets import Dataset, parse_dataset
 from reliability.errors import UserError
 from reliability.figure import Costs, Curve, Figure
+from reliability.mitigation.adabs import augmented
 from reliability.montecarlo import MAXIMUM, Progress
 from reliability.network import Network, load_network
 from reliability.preprocessing import parse_preprocessing
 from reliability.pyfile import load_object
-from reliability.settings import put
+from reliability.settings import put, whole
 from reliability.simulation import Arithmetic, Simulation
+
+# Images that are made for calibration; more are not asked for.
+_AUGMENTED = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,9 @@ class Study:
     metric : str or callable
     arithmetic : {"auto", "int8", "float32"}
         As in :func:`reliability.simulate`.
+    augment : int
+        Shift calibration images at random by up to so many pixels and mirror half of them, as many networks
+        were trained; 0 takes them as they are.
     target : float, optional
         Accuracy that a chip must reach; default: one point below the digital network.
     """
@@ -77,6 +84,7 @@ class Study:
     seed: int = 0
     metric: str | Callable = "top-1"
     arithmetic: Arithmetic = "auto"
+    augment: int = 0
     target: float | None = None
 
     def __post_init__(self) -> None:
@@ -84,6 +92,7 @@ class Study:
             raise UserError(f"target = {self.target!r} must be an accuracy above 0 and at most 1")
         if (self.figure is None) == (self.analysis is None):
             raise UserError("a study has either a figure, of a sweep, or an analysis")
+        whole("augment", self.augment, 0, 64)
         if self.analysis is not None and (self.vary or self.ci_width is not None):
             raise UserError("a study with an analysis varies nothing and takes no ci_width")
         for name in _fields_of(self.figure):
@@ -115,8 +124,15 @@ class Study:
             metric=self.metric,
             threads=threads,
             arithmetic=self.arithmetic,
-            calibration=lambda: parse_dataset(self.dataset, split="train"),
+            calibration=self.calibration,
         )
+
+    def calibration(self) -> Dataset:
+        """Training inputs: of these a chip's calibration takes the first."""
+        train = parse_dataset(self.dataset, split="train")
+        if not self.augment:
+            return train
+        return augmented(train.head(min(_AUGMENTED, len(train))), self.augment, self.seed)
 
     def setting(
         self, network: Network, dataset: Dataset, threads: int | None = None, progress: Progress | None = None
@@ -133,7 +149,7 @@ class Study:
             metric=self.metric,
             arithmetic=self.arithmetic,
             threads=threads,
-            calibration=lambda: parse_dataset(self.dataset, split="train"),
+            calibration=self.calibration,
             progress=progress,
         )
 

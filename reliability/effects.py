@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from reliability.chip import Chip, LayerChip
@@ -60,6 +61,8 @@ def choices(chip: Chip) -> list[str]:
 
 def _without(chip: Chip, effect: str) -> Chip:
     """A chip without one of its effects."""
+    if effect == "wear" and not math.isinf(chip.refresh_s):
+        chip = replace(chip, refresh_cycles=0.0)
     whole = LayerChip(True, **{field: getattr(chip, field) for field in _OF_LAYER})
     changed = _layer_without(whole, effect)
     layers = {name: _layer_without(own, effect) for name, own in chip.layers.items()}

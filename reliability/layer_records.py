@@ -59,12 +59,18 @@ class LayerRecords:
         supplied: dict[tuple[str, str], np.ndarray],
         seeds: Seeds,
         read: int = 0,
+        refresh: int = 0,
+        reads: str = "readings",
     ) -> None:
         self.chip, self.times, self.reference, self.seed, self.role = chip, times, reference, seed, role
         self.seeds = seeds
         self.inputs, self.given = inputs, supplied
         # The first evaluation's draws have the name that they have where there is no other.
         self.again = f" {read}" if read else ""
+        # So have those of the first programming.
+        self.anew = f" refresh {refresh}" if refresh else ""
+        self.reads = reads
+        self.lines = 0
         self.used: set[tuple[str, str]] = set()
         self.layers: list[dict[str, Any]] = []
         self.spans: list[dict[str, Any]] = []
@@ -102,9 +108,9 @@ class LayerRecords:
         record |= {"bias_row": int(layer.bias_row), "readings": 1, "slice_step": blocks * BLOCK}
         record["tiles_at"], record["tiles"] = graph.windows[layer.name]
         record |= {"dac_at": -1, "inputs_at": -1, "adc_at": -1, "variance_at": -1, "wires_at": -1}
-        record["held_at"] = -1
-        record["loop_at"] = -1
-        record["words_at"] = -1
+        record |= {"held_at": -1, "loop_at": -1, "words_at": -1}
+        record |= {"lines_at": self.lines, "coefficients_at": graph.coefficients_of(layer.name)}
+        self.lines += layer.lines
         if layer.settings.analog:
             self._add_converters(layer, record, ranges)
             self._add_devices(layer, record, graph)
@@ -253,7 +259,7 @@ class LayerRecords:
         if "trap" in draws:
             effects["held_at"] = len(self.latents)
             for t in self.times:
-                words = self._key("telegraph_frozen", layer.name, t)
+                words = self._key("telegraph_frozen", layer.name, t, again=self.anew)
                 self.latents.append((UNIFORM, *words, -1, 0))
         if is_repaired(layer):
             self._add_repair(layer, record, effects)
@@ -326,13 +332,13 @@ class LayerRecords:
         record["readings_at"] = len(self.latents)
         for t in self.times:
             for read in reads:
-                words = self._key("readings", layer.name, t, read, again=self.again)
+                words = self._key(self.reads, layer.name, t, read, again=self.anew + self.again)
                 self.latents.append((NORMAL, *words, -1, 0))
         record["readout_at"] = len(self.latents)
         for i, t in enumerate(self.times):
             # The reference read was before all evaluations.
             again = "" if self.reference and i == 0 else self.again
-            words = self._key("readout", layer.name, t, again=again)
+            words = self._key("readout", layer.name, t, again=self.anew + again)
             self.latents.append((NORMAL, *words, -1, 0))
 
     def _key(
@@ -349,7 +355,7 @@ class LayerRecords:
 
     def _add_latent(self, layer: Crossbar, name: str, kind: str, blocks: int, time: int | None) -> None:
         kind_number = NORMAL if kind == NORMAL_KIND else UNIFORM
-        words = self._key(name, layer.name, None if time is None else self.times[time])
+        words = self._key(name, layer.name, None if time is None else self.times[time], again=self.anew)
         given = self.given.get((layer.name, name))
         # The reference read keeps the counter's draws: what is supplied belongs to the times asked for.
         if given is None or (time is not None and self.reference and time == 0):

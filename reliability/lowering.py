@@ -110,6 +110,37 @@ def source_shapes(network: Network) -> dict[str, tuple[int, int, int]]:
 
 
 @dataclass
+class End:
+    """The digital end of a layer with weights, or a batch norm behind something else.
+
+    Attributes
+    ----------
+    at : int
+        Of its first channel in the coefficients.
+    layer : str or None
+        The layer with weights.
+    bias : ndarray
+        What is added digitally before any batch norm.
+    norm : BatchNorm or None
+        The first batch norm.
+    after : (ndarray, ndarray)
+        Factor and offset of those behind it.
+    factors : ndarray
+        What the columns' sums are multiplied by before all that.
+    operation : int
+        By which operation it is computed.
+    """
+
+    at: int
+    layer: str | None
+    bias: np.ndarray
+    norm: BatchNorm | None
+    after: tuple[np.ndarray, np.ndarray]
+    factors: np.ndarray
+    operation: int
+
+
+@dataclass
 class Held:
     """What the lowering needs to know of how a layer with weights is held."""
 
@@ -132,6 +163,8 @@ class Graph:
         Segments of rows.
     scales, shifts : list of ndarray
         Coefficients of the digital ends.
+    ends : list of End
+        Of all layers with weights, and of batch norms whose inputs chips change.
     windows : dict of str to (int, int)
         First tile and number of tiles of each layer with weights.
     on_inputs : set of str
@@ -140,10 +173,31 @@ class Graph:
         Blocks of inputs that go through the network together.
     size, sums, converted, squares, noise : int
         Floats of the workspace's arrays.
+    skipped : int
+        Coefficients before those of the first digital end.
+
+    Parameters
+    ----------
+    network : Network
+    held : dict of str to Held
+    variants : int
+    apart : bool
+        Whether variants have weights of their own.
+    blocks : int, optional
+        Take so many blocks of inputs through the network together, with the column sums of a layer in a
+        buffer of their own, for who looks at them before their digital end.
     """
 
-    def __init__(self, network: Network, held: dict[str, Held], variants: int, apart: bool) -> None:
+    def __init__(
+        self,
+        network: Network,
+        held: dict[str, Held],
+        variants: int,
+        apart: bool,
+        blocks: int | None = None,
+    ) -> None:
         self.network, self.held, self.variants, self.apart = network, held, variants, apart
+        self.stops = blocks is not None
         self.layer_names = list(held)
         self.operations: list[tuple] = []
         self.buffers: list[tuple] = []
@@ -152,6 +206,7 @@ class Graph:
         self.runs: list[int] = []
         self.scales: list[np.ndarray] = []
         self.shifts: list[np.ndarray] = []
+        self.ends: list[End] = []
         self.windows: dict[str, tuple[int, int]] = {}
         self.on_inputs: set[str] = set()
         self.size = self.sums = self.converted = self.squares = self.noise = 0
@@ -164,7 +219,8 @@ class Graph:
             isinstance(node.layer, Conv2d) and network.shapes[node.name][2] > 1 for node in network.nodes
         )
         # Vectors are filled by neighbouring places of a convolution, or else by neighbouring inputs.
-        self.group = 1 if wide else VECTORS
+        self.group = blocks or (1 if wide else VECTORS)
+        self._cuts = not wide
         self.values: dict[str, Value] = {}
         shape = image_shape(network.input_shape)
         self.input_padding = self._padding_of(INPUT)
@@ -172,6 +228,11 @@ class Graph:
         # The inputs' buffer lives in an array of its own.
         self.size = 0
         self._uses[0] = len(network.nodes) + 1
+        if self.stops:
+            # Sums that wait for their digital end have one that does nothing.
+            widest = max(len(node.layer.weight) for node in network.weighted)  # type: ignore[union-attr]
+            self._add_coefficients(np.ones(widest), np.zeros(widest))
+        self.skipped = self._coefficients
         fused: set[str] = set()
         for node in network.nodes:
             if node.name not in fused:
@@ -179,6 +240,10 @@ class Graph:
         logits = self.values[network.nodes[-1].name]
         if not self.operations or logits.buffer != self.operations[-1][4] or logits.shape[1:] != (1, 1):
             raise UserError(f"network {network.name!r} must compute a vector of logits from its inputs")
+
+    def coefficients_of(self, layer: str) -> int:
+        """Where the coefficients of a layer with weights start."""
+        return next(end.at for end in self.ends if end.layer == layer)
 
     def _find_users(self) -> None:
         self.users: dict[str, list[Node]] = {}
@@ -216,10 +281,15 @@ class Graph:
         scale = held.factors
         bias = layer.bias if layer.bias is not None and not held.bias_row else None
         shift = np.zeros(len(scale)) if bias is None else bias.astype(np.float64)
+        own_bias, norm, after = shift, None, (np.ones(len(scale)), np.zeros(len(scale)))
         last, chain = node, [node]
         while (follower := self._only_user(last)) is not None and isinstance(follower.layer, BatchNorm):
             factor, offset = follower.layer.factor, follower.layer.offset
             scale, shift = scale * factor, shift * factor + offset
+            if norm is None:
+                norm = follower.layer
+            else:
+                after = (after[0] * factor, after[1] * factor + offset)
             last = follower
             chain.append(last)
         other, last = self._fuse_add(last, chain)
@@ -228,17 +298,22 @@ class Graph:
         shape = image_shape(network.shapes[node.name])
         target = self._in_place_of(other, last.name, shape) or self._new_value(last.name, shape, True)
         self.windows[node.name] = self._add_tiles(node.name, window, source)
+        number, at = self.layer_names.index(node.name), self._add_coefficients(scale, shift)
+        end = {
+            "other": -1 if other is None else other.buffer,
+            "target": target.buffer,
+            "coefficients_at": at,
+            "activation": activation,
+        }
+        sums = self._new_value(f"{node.name} sums", shape, True) if self.stops else target
         self._append(
             kind=layout.LAYERED,
-            layer=self.layer_names.index(node.name),
+            layer=number,
             source=source.buffer,
-            other=-1 if other is None else other.buffer,
-            target=target.buffer,
             variants=self.variants,
             # Variants with weights of their own have sums of their own.
             shared=int(not source.varies and not self.apart),
-            coefficients_at=self._add_coefficients(scale, shift),
-            activation=activation,
+            **(end if not self.stops else {"target": sums.buffer}),
             kernel_height=window.kernel[0],
             kernel_width=window.kernel[1],
             stride_height=window.stride[0],
@@ -246,6 +321,11 @@ class Graph:
             top=window.padding[0],
             left=window.padding[1],
         )
+        if self.stops:
+            behind = {"layer": number, "source": sums.buffer, "variants": self.variants}
+            self._append(kind=layout.AFFINE, **behind, **end)
+            self._release([sums])
+        self.ends.append(End(at, node.name, own_bias, norm, after, held.factors, len(self.operations) - 1))
         places = self.group if shape[1:] == (1, 1) else shape[2]
         self.sums = max(self.sums, places * held.lines * VECTOR)
         self.noise = max(self.noise, (places * held.lines + 4) * VECTOR)
@@ -274,15 +354,19 @@ class Graph:
             raise UserError(f"node {node.name!r}: a flattened image can only go into a linear layer")
         varies = sources[0].varies or (other is not None and other.varies)
         target = self._new_value(last.name, sources[0].shape, varies)
+        at = self._add_coefficients(scale, shift)
         self._append(
             kind=layout.AFFINE,
             source=sources[0].buffer,
             other=-1 if other is None else other.buffer,
             target=target.buffer,
             variants=self.variants if varies else 1,
-            coefficients_at=self._add_coefficients(scale, shift),
+            coefficients_at=at,
             activation=activation,
         )
+        if isinstance(layer, BatchNorm) and sources[0].varies:
+            none = np.zeros(channels)
+            self.ends.append(End(at, None, none, layer, (none + 1, none), none + 1, len(self.operations) - 1))
         self._release([sources[0], *([other] if other else [])])
 
     def _lower_copy(self, node: Node, layer: Concat | PadChannels | Subsample, sources: list[Value]) -> None:
@@ -444,7 +528,7 @@ class Graph:
         first_tile = len(self.tiles)
         for row in range(0, total, self.held[name].tile_rows):
             end = min(row + self.held[name].tile_rows, total)
-            step = end - row if self.group == 1 else _CACHED_ROWS
+            step = _CACHED_ROWS if self._cuts else end - row
             for first in range(row, end, step):
                 segment = len(self.offsets)
                 for offset, run in _part(pieces, first, min(first + step, end)):

@@ -18,6 +18,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from reliability.chip import Chip
+from reliability.compensation import is_adapted
 from reliability.crossbar import Crossbar, chip_network, crossbars_of
 from reliability.devices.device import NORMAL, Device
 from reliability.effects import resolved
@@ -27,6 +28,7 @@ from reliability.kernels.latent import BLOCK
 from reliability.kernels.law import law_address
 from reliability.kernels.moments import law_moments, look_up
 from reliability.network import Network
+from reliability.refresh import programming_at
 from reliability.telegraph import Telegraph
 from reliability.verified import chosen_cells, chosen_weights, verified_moments
 from reliability.write_verify import WriteVerify
@@ -63,7 +65,7 @@ class LayerMoments:
         Over chips, of what groups of columns share; no rows without references.
     reference_of : ndarray of int, shape (columns,)
         The reference of each column.
-    factor : float
+    factor : float, or ndarray of float64, shape (columns,)
         Expected factor of the drift compensation, which the moments have in them.
     """
 
@@ -72,7 +74,7 @@ class LayerMoments:
     read_variance: np.ndarray
     reference_variance: np.ndarray
     reference_of: np.ndarray
-    factor: float = 1.0
+    factor: float | np.ndarray = 1.0
 
 
 def weight_moments(
@@ -80,7 +82,7 @@ def weight_moments(
 ) -> dict[str, LayerMoments]:
     """Moments of the weights of every layer on devices.
 
-    Global drift compensation is in them as its expected factor.
+    Drift compensation is in them as its expected factor.
 
     Parameters
     ----------
@@ -97,9 +99,14 @@ def weight_moments(
         If the chip has an effect that makes its weights depend on each other or on the whole array:
         correlated variation, wires, clusters of faults, open lines, slices that correct each other or vote,
         columns of different factors that share references, or a repair other than in-pair correction of
-        pairs without slices.
+        pairs without slices; or if its compensation is fitted to calibration inputs.
     """
-    chip = resolved(chip)
+    chip, time_s, _ = programming_at(resolved(chip), time_s)
+    if is_adapted(chip.compensation):
+        raise UserError(
+            f'compensation "{chip.compensation}" is fitted by every chip to its own outputs: the analytic '
+            f"network knows only factors of drift compensation; simulate, or take another"
+        )
     found = {}
     crossbars = crossbars_of(chip_network(network, chip), chip)
     chosen = chosen_weights(crossbars)
@@ -109,16 +116,18 @@ def weight_moments(
         check_independent(crossbar)
         verified = chosen.get(crossbar.name)
         moments, readout = _layer(crossbar, chip, time_s, inputs, verified)
-        if chip.compensation == "global":
-            factor = _layer(crossbar, chip, 0.0, inputs, verified)[1] / readout
-            moments = LayerMoments(
-                moments.mean * factor,
-                moments.variance * factor**2,
-                moments.read_variance * factor**2,
-                moments.reference_variance * factor**2,
-                moments.reference_of,
-                factor,
-            )
+        if chip.compensation == "exact":
+            reference = crossbar.mapped.line_significance[:, :, None] * np.abs(crossbar.slice_weights)
+            moments = _scaled(moments, float(reference.sum() / readout.sum()))
+        elif chip.compensation != "none":
+            reference = _layer(crossbar, chip, 0.0, inputs, verified)[1]
+            if chip.compensation == "column":
+                reference, readout = (_of_columns(crossbar, lines) for lines in (reference, readout))
+                # A column that conducts nothing has no factor.
+                works = reference > 0
+                moments = _scaled(moments, np.where(works, reference, 1) / np.where(works, readout, 1))
+            else:
+                moments = _scaled(moments, float(reference.sum() / readout.sum()))
         found[crossbar.name] = moments
     return found
 
@@ -130,6 +139,27 @@ def check_mean(crossbar: Crossbar) -> None:
             f"layer {crossbar.name!r} gives the medians of its slices' sums "
             f'(mapping.slices.combine = "median"), which no weights describe: simulate, or take the mean'
         )
+
+
+def _of_columns(crossbar: Crossbar, lines: np.ndarray) -> np.ndarray:
+    """Read-outs of a layer's columns from those of its slices, (slices, lines, rows)."""
+    own = len(crossbar.matrix) // crossbar.window.groups
+    return lines.sum(axis=(0, 2)).reshape(crossbar.window.groups, -1)[:, :own].ravel()
+
+
+def _scaled(moments: LayerMoments, factor: float | np.ndarray) -> LayerMoments:
+    """The moments with a factor of the whole layer, or of each column."""
+    by_column = np.asarray(factor).reshape(-1, 1)
+    variance, read = moments.variance * by_column**2, moments.read_variance * by_column**2
+    shared = moments.reference_variance
+    if isinstance(factor, float):
+        shared = shared * factor**2
+    elif len(shared):
+        raise UserError(
+            'compensation "column" gives columns that share a reference factors of their own: the analytic '
+            "network knows one factor of a reference; simulate, or use pairs"
+        )
+    return LayerMoments(moments.mean * by_column, variance, read, shared, moments.reference_of, factor)
 
 
 def check_independent(crossbar: Crossbar) -> None:
@@ -287,8 +317,8 @@ def _latents(program: tuple[str, ...], held: tuple[str, ...]) -> tuple[np.ndarra
 
 def _layer(
     crossbar: Crossbar, chip: Chip, time_s: float, inputs: int, verified: np.ndarray | None
-) -> tuple[LayerMoments, float]:
-    """Moments of a layer's weights without compensation, and the expected read-out for it."""
+) -> tuple[LayerMoments, np.ndarray]:
+    """Moments of a layer's weights without compensation, and the expected read-out of each slice's cells."""
     own, mapped = crossbar.settings, crossbar.mapped
     device, telegraph, mapping = own.device, own.telegraph, own.mapping
     assert device is not None and telegraph is not None and mapping is not None
@@ -336,9 +366,9 @@ def _layer(
         mean, variance, read = cells(signed)
     scale = mapped.weight_scale / crossbar.range_us
     mean, variance, read = mean * scale, variance * scale**2, read * scale**2
-    shares = mapped.line_significance[:, :, None]
-    compensated = chip.compensation == "global"
-    readout = float((shares * _mean_magnitude(mean, variance + read)).sum()) if compensated else 1.0
+    readout = np.zeros(0)
+    if chip.compensation != "none":
+        readout = mapped.line_significance[:, :, None] * _mean_magnitude(mean, variance + read)
     significance = mapped.significance[:, None, None] * mapped.held[:, :, None]
     lines = [
         (significance**power * part).sum(axis=0) for power, part in ((1, mean), (2, variance), (2, read))

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from reliability.adaptation import Adapted, adapted
 from reliability.calibration import Ranges, conversions
 from reliability.cell_records import EFFECT_KERNELS, effect_kernels
-from reliability.chip import Chip
+from reliability.chip import Chip, LayerChip
+from reliability.compensation import adaptation_of, factor_of, is_adapted, needs_reference
 from reliability.crossbar import Crossbar, chip_network, crossbars_of
 from reliability.errors import UserError
 from reliability.fault_maps import FaultMaps, LayerRepair
 from reliability.kernels import layout
+from reliability.kernels.engine import run_chips
 from reliability.kernels.latent import BLOCK
 from reliability.kernels.pointer import address_of
 from reliability.kernels.product import MULTIPLY, multiply
@@ -38,6 +42,10 @@ from reliability.verified import chosen_cells, chosen_weights
 _AHEAD = 8
 _DTYPES: dict[str, type] = {
     "readout": np.float64,
+    "line_readout": np.float64,
+    "line_reference": np.float64,
+    "moments": np.float64,
+    "lane_sums": np.float64,
     "deltas": np.int8,
     "starts": np.int32,
     "shared": np.int64,
@@ -70,6 +78,8 @@ class Compiled:
         Of the network's own inputs, which are converted once for all chips.
     maps : FaultMaps, optional
         What has to be prepared of every chip before it is simulated; None where nothing has.
+    adaptation : Adapted, optional
+        What fits the chips' digital ends to calibration inputs.
     """
 
     arrays: layout.Plan
@@ -81,11 +91,24 @@ class Compiled:
     conversions: np.ndarray
     inputs_clipped: np.ndarray
     maps: FaultMaps | None = None
+    adaptation: Adapted | None = None
 
     @property
     def prepare(self) -> Callable[[int, layout.Workspace], None] | None:
         """What :func:`run_chips` calls with every chip."""
         return None if self.maps is None else self.maps.prepare
+
+    def scratch(self, workers: int) -> tuple[layout.Workspace, ...]:
+        """What :meth:`run` needs for so many workers."""
+        found = (self.workspaces(workers),)
+        return found if self.adaptation is None else (*found, self.adaptation.workspaces(workers))
+
+    def run(self, scratch: tuple[layout.Workspace, ...], *chips) -> None:
+        """Simulate chips; further arguments as :func:`reliability.kernels.engine.run_chips`."""
+        if self.adaptation is None:
+            run_chips(self.arrays, scratch[0], *chips, prepare=self.prepare)
+        else:
+            self.adaptation.run(self, (scratch[0], scratch[1]), *chips)
 
     def workspaces(self, workers: int) -> layout.Workspace:
         """Scratch arrays, one row a worker."""
@@ -98,6 +121,10 @@ class Compiled:
         shape = (workers, len(self.arrays.layers), len(self.variants))
         arrays["factors"] = np.ones(shape, np.float32)
         arrays["clipped"] = np.zeros((*shape, 2), np.int64)
+        for name, given in (("end_scales", self.arrays.scales), ("end_shifts", self.arrays.shifts)):
+            step = self.arrays.coefficients_step or self.sizes[name]
+            for first in range(0, self.sizes[name], step):
+                arrays[name][:, first : first + step] = given[:step]
         return layout.Workspace(**arrays)
 
 
@@ -118,6 +145,8 @@ def compile_plan(
     levels: Sequence[float] | None = None,
     read: int = 0,
     powers: Mapping[str, np.ndarray] | None = None,
+    refresh: int = 0,
+    calibration: np.ndarray | None = None,
 ) -> Compiled:
     """Lower a description to the arrays that the kernels run on.
 
@@ -130,8 +159,8 @@ def compile_plan(
     chip : Chip
     times : sequence of float
         Evaluation times since the reference read, seconds.
-    variants : sequence of {"none", "global"}
-        Compensations to evaluate at each time.
+    variants : sequence of str
+        Compensations to evaluate at each time (:data:`reliability.compensation.COMPENSATIONS`).
     seed : int
     role : {"search", "certify"}
     supplied : mapping of (layer, latent) to ndarray, optional
@@ -150,24 +179,94 @@ def compile_plan(
         Which evaluation of the same chips; it keys what single reads redraw.
     powers : mapping of str to ndarray, optional
         Mean squares of every row's input, for layers whose repair weighs errors by them.
+    refresh : int
+        How often the chip was programmed anew before; times count from the latest time.
+    calibration : ndarray of float32, shape (M, *input_shape), optional
+        Prepared training inputs, for compensations that are fitted to them.
 
     Raises
     ------
     UserError
-        If the chip names layers that the network does not have, or a latent does not fit.
+        If the chip names layers that the network does not have, a latent does not fit, or a compensation has
+        no calibration inputs.
     """
+    draws: dict[str, Any] = {"seed": seed, "role": role, "seeds": seeds, "read": read, "refresh": refresh}
+    draws |= {"ranges": ranges, "powers": powers}
+    plan, _ = _lowered(
+        network, x, labels, chip, times, variants, supplied=supplied, share=share, levels=levels, **draws
+    )
+    fitted = [variant for variant in variants if is_adapted(variant)]
+    if not fitted:
+        return plan
+    if calibration is None or not len(calibration):
+        raise UserError(
+            f'compensation "{fitted[0]}" is fitted to training inputs (chip.calibration_inputs): give '
+            f"calibration inputs"
+        )
+    # The reference read is one of the kernels' times.
+    all_times = plan.arrays.seconds.tolist()
+    draws |= {"stops": True, "evaluated": len(x), "reads": "calibration"}
+    own, graph = _lowered(network, calibration, None, chip, all_times, ("none",), **draws)
+    digital = replace(chip, layers={"*": LayerChip(analog=False)})
+    one, _ = _lowered(network, calibration[:1], None, digital, (0.0,), ("none",))
+    all_digital, _ = _lowered(network, calibration, None, digital, (0.0,), ("none",), stops=True)
+    held = crossbars_of(chip_network(network, chip), chip).values()
+    biases = {crossbar.name: crossbar.matrix[:, -1] for crossbar in held if crossbar.bias_row}
+    return replace(plan, adaptation=adapted(own, graph, (one, all_digital), biases))
+
+
+def _lowered(
+    network: Network,
+    x: np.ndarray,
+    labels: np.ndarray | None,
+    chip: Chip,
+    times: Sequence[float],
+    variants: Sequence[str],
+    *,
+    seed: int = 0,
+    role: Role = "certify",
+    supplied: Supplied | None = None,
+    seeds: Seeds | None = None,
+    ranges: Mapping[str, Ranges] | None = None,
+    share: bool = False,
+    levels: Sequence[float] | None = None,
+    read: int = 0,
+    powers: Mapping[str, np.ndarray] | None = None,
+    refresh: int = 0,
+    stops: bool = False,
+    evaluated: int | None = None,
+    reads: str = "readings",
+) -> tuple[Compiled, Graph]:
+    """A plan without what is fitted to calibration inputs, and its operations.
+
+    Parameters
+    ----------
+    stops : bool
+        Whether all inputs go through the network together and stop before each digital end.
+    evaluated : int, optional
+        Inputs of the evaluation, where ``x`` are others.
+    reads : str
+        Under which name single reads draw.
+    """
+    labels = np.zeros(len(x), np.int64) if labels is None else labels
     network = chip_network(network, chip)
     crossbars = crossbars_of(network, chip)
     ranges = ranges or {}
-    reference = "global" in variants
+    reference = any(needs_reference(variant) for variant in variants)
     all_times = ((0.0, *times)) if reference else tuple(times)
     levels = tuple(levels or (1.0,) * len(variants))
     apart = any(level != 1 for level in levels)
     held = {name: held_by(c, ranges.get(name)) for name, c in crossbars.items()}
-    graph = Graph(network, held, len(variants), apart)
+    compensated = np.array([factor_of(variant) for variant in variants], np.int64)
+    # Variants have digital ends of their own where a chip's columns have.
+    own_ends = (compensated == layout.COLUMN).any() or any(is_adapted(variant) for variant in variants)
+    graph = Graph(network, held, len(variants), apart, math.ceil(len(x) / VECTOR) if stops else None)
     images = pack_images(x.reshape(len(x), *image_shape(network.input_shape)), graph.input_padding)
     given = dict(supplied or {})
-    records = LayerRecords(chip, len(x), all_times, reference, seed, role, given, seeds or {}, read)
+    count = len(x)
+    records = LayerRecords(
+        chip, evaluated or count, all_times, reference, seed, role, given, seeds or {}, read, refresh, reads
+    )
     chosen = chosen_weights(crossbars)
     dense = {node.name for node in network.weighted if isinstance(node.layer, Linear)}
     for crossbar in crossbars.values():
@@ -193,7 +292,7 @@ def compile_plan(
             inputs.append(pulses)
             inputs_clipped[i] = clipped
     used = effect_kernels(crossbars.values())
-    count = len(x)
+    coefficients = sum(len(scale) for scale in graph.scales)
     lanes = VECTOR * math.ceil(count / VECTOR)
     arrays = layout.Plan(
         inputs=flat(inputs),
@@ -210,6 +309,7 @@ def compile_plan(
         buffers=np.array(graph.buffers, layout.BUFFER),
         scales=flat(graph.scales),
         shifts=flat(graph.shifts),
+        coefficients_step=coefficients if own_ends else 0,
         weights=flat(records.weights),
         weights_step=sum(a.size for a in records.weights) if apart else 0,
         rounds=share,
@@ -230,7 +330,11 @@ def compile_plan(
         reference=reference,
         multiply=address_of(multiply, MULTIPLY),
         **{name: address_of(*EFFECT_KERNELS[name]) if name in used else 0 for name in EFFECT_KERNELS},
-        compensated=np.array([variant == "global" for variant in variants], np.int64),
+        reads_out=bool((compensated != layout.PLAIN).any()),
+        reads_lines=bool((compensated == layout.COLUMN).any()),
+        exact=np.array([_exact_readout(crossbar) for crossbar in crossbars.values()], np.float64),
+        compensated=compensated,
+        adapted=np.array([adaptation_of(variant) for variant in variants], np.int64),
     )
     redraws = records.variance_size > 0
     tiled = any(record["tiled"] for record in records.layers)
@@ -259,6 +363,12 @@ def compile_plan(
         "part": graph.sums if tiled or records.words_size else 1,
         "noise": graph.noise if redraws else 1,
         "readout": len(crossbars),
+        "line_readout": records.lines,
+        "line_reference": records.lines,
+        "end_scales": coefficients * (len(variants) if own_ends else 1),
+        "end_shifts": coefficients * (len(variants) if own_ends else 1),
+        "moments": 1,
+        "lane_sums": 1,
         "deviations": records.longest_line + _AHEAD * BLOCK if records.spans else 1,
         "deltas": sum(4 * span["quads"] * span["lines"] for span in records.spans),
         "starts": sum(span["lines"] for span in records.spans),
@@ -295,7 +405,7 @@ def compile_plan(
         if i in records.repairs
     }
     maps = FaultMaps(repairs) if repairs else None
-    return Compiled(
+    compiled = Compiled(
         arrays,
         sizes,
         tuple(times),
@@ -306,6 +416,7 @@ def compile_plan(
         inputs_clipped,
         maps,
     )
+    return compiled, graph
 
 
 def _power(crossbar: Crossbar, powers: Mapping[str, np.ndarray] | None) -> np.ndarray | None:
@@ -319,3 +430,11 @@ def _power(crossbar: Crossbar, powers: Mapping[str, np.ndarray] | None) -> np.nd
             f"inputs, and here are none: simulate with calibration inputs, or set repair.weigh_inputs = false"
         )
     return powers[crossbar.name]
+
+
+def _exact_readout(crossbar: Crossbar) -> float:
+    """What a layer's array reads out if every device holds what it was asked to."""
+    if not crossbar.settings.analog:
+        return 0.0
+    mapped = crossbar.mapped
+    return float((mapped.line_significance[:, :, None] * np.abs(crossbar.slice_weights)).sum())

@@ -71,6 +71,11 @@ class ChipSampler:
             )
         self.simulation, self.fails = simulation, fails
         plan = simulation.compiled(0)
+        if plan.adaptation is not None:
+            raise UserError(
+                f'compensation "{plan.variants[0]}" is fitted to calibration inputs by every chip: rare '
+                f"failures are found without it; count failures with simulate instead"
+            )
         self._workspaces, self._prepare = plan.workspaces(simulation.threads), plan.prepare
         moved, kinds = _moved_latents(simulation)
         if not moved:

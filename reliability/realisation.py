@@ -10,6 +10,7 @@ import numpy as np
 from reliability.chip import Chip
 from reliability.crossbar import chip_network, crossbars_of
 from reliability.effects import resolved
+from reliability.errors import UserError
 from reliability.kernels.cells import realise
 from reliability.kernels.layout import Workspace
 from reliability.kernels.realised import realise_chips
@@ -17,7 +18,10 @@ from reliability.latents import Role
 from reliability.moments import check_mean
 from reliability.network import Network
 from reliability.plan import compile_plan
+from reliability.refresh import programming_at
 from reliability.settings import whole
+
+_ONE_FACTOR = ("none", "global", "exact")
 
 
 def chip_weights(
@@ -54,10 +58,10 @@ def chip_weights(
         Rows in the order (y, x, channel), the bias last where devices hold it. Digital layers are left out.
     """
     whole("number", number, 0, 2**31)
-    chip = resolved(chip)
+    chip, time_s, refresh = programming_at(resolved(chip), time_s)
     x = np.zeros((inputs, *network.input_shape), np.float32)
     labels = np.zeros(inputs, np.int64)
-    plan = compile_plan(network, x, labels, chip, times=(time_s,), seed=seed, role=role)
+    plan = compile_plan(network, x, labels, chip, times=(time_s,), seed=seed, role=role, refresh=refresh)
     work = Workspace(*(array[0] for array in plan.workspaces(1)))
     if plan.prepare is not None:
         plan.prepare(number, work)
@@ -97,6 +101,11 @@ class RealisedWeights:
     seed, role
         As in :func:`reliability.simulate`.
     threads : int
+
+    Raises
+    ------
+    UserError
+        If the chip's compensation is more than one factor a layer.
     """
 
     _BATCH = 64
@@ -112,11 +121,24 @@ class RealisedWeights:
         role: Role = "certify",
         threads: int = 1,
     ) -> None:
-        chip = resolved(chip)
+        chip, time_s, refresh = programming_at(resolved(chip), time_s)
+        if chip.compensation not in _ONE_FACTOR:
+            raise UserError(
+                f'compensation "{chip.compensation}" is no factor of a whole layer: sums of weights know '
+                f"only {', '.join(_ONE_FACTOR)}"
+            )
         x, labels = np.zeros((inputs, *network.input_shape), np.float32), np.zeros(inputs, np.int64)
         variants = (chip.compensation,)
         self.plan = compile_plan(
-            network, x, labels, chip, times=(time_s,), variants=variants, seed=seed, role=role
+            network,
+            x,
+            labels,
+            chip,
+            times=(time_s,),
+            variants=variants,
+            seed=seed,
+            role=role,
+            refresh=refresh,
         )
         self.crossbars = crossbars_of(chip_network(network, chip), chip)
         self.threads = threads

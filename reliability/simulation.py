@@ -18,13 +18,15 @@ import pandas as pd
 from reliability.calibration import Ranges, find_ranges, input_powers, is_needed
 from reliability.cell_records import EFFECT_KERNELS, effect_kernels
 from reliability.chip import Chip, LayerChip
+from reliability.compensation import is_adapted
 from reliability.conditions import Sweep, expand, join_levels
 from reliability.crossbar import chip_network, crossbars_of, mapped_network
 from reliability.datasets import Dataset, check_labels, from_arrays
 from reliability.devices import ideal as ideal_device
 from reliability.effects import effect_names, resolved
 from reliability.errors import RunError, UserError
-from reliability.kernels.engine import run_chips, run_worker
+from reliability.kernels.adapt import run_adapted_worker
+from reliability.kernels.engine import run_worker
 from reliability.kernels.intrinsics import HAS_DOT
 from reliability.latents import Role, Seeds, Supplied
 from reliability.layers import arrays_of
@@ -191,9 +193,13 @@ class Simulation:
     def kernels(self) -> list[Callable]:
         """What must be compiled for the sweep, but for the devices' laws."""
         used: set[str] = set()
+        fitted = any(is_adapted(variant) for group in self.sweep.groups for variant in group.variants)
         for group in self.sweep.groups:
             used |= effect_kernels(crossbars_of(chip_network(self.network, group.chip), group.chip).values())
-        return [run_worker, *(EFFECT_KERNELS[name][0] for name in sorted(used))]
+        return [
+            run_adapted_worker if fitted else run_worker,
+            *(EFFECT_KERNELS[name][0] for name in sorted(used)),
+        ]
 
     @property
     def products_per_input(self) -> int:
@@ -279,10 +285,9 @@ class Simulation:
         cycles, known = self._known_cycles(group, numbers)
         workers = min(self.threads, count)
         with self._workspaces_in_use:
-            workspaces = self._workspaces[group]
-            run_chips(
-                plan.arrays, workspaces, first, numbers, workers, ranks, checksums, clipped, shared, cycles,
-                logits, plan.prepare,
+            plan.run(
+                self._workspaces[group], first, numbers, workers, ranks, checksums, clipped, shared, cycles,
+                logits,
             )  # fmt: skip
         if not plan.verifies_some:
             cycles[..., 1] = cycles[..., 0]
@@ -489,10 +494,24 @@ class Simulation:
         x = given.x if isinstance(given, Dataset) else given[0] if isinstance(given, tuple) else given
         return self.network.prepare(np.asarray(x)[:count])
 
+    def _fitting_inputs(self, count: int) -> np.ndarray | None:
+        """Training inputs for compensations that are fitted to them."""
+        if self.calibration is None:
+            return None
+        x = self._training_inputs(count)
+        if len(x) < count:
+            raise UserError(f"chip.calibration_inputs = {count}, but there are only {len(x)} training inputs")
+        return x
+
     def compiled(self, group: int) -> Compiled:
         """What the kernels simulate for one group of conditions."""
         if group not in self._plans:
             described = self.sweep.groups[group]
+            if described.refresh and self.latents:
+                raise UserError("latents are supplied for one programming: set chip.refresh_s to inf")
+            x = None
+            if any(is_adapted(variant) for variant in described.variants):
+                x = self._fitting_inputs(described.chip.calibration_inputs)
             self._plans[group] = compile_plan(
                 self.network,
                 self.inputs,
@@ -502,6 +521,8 @@ class Simulation:
                 variants=described.variants,
                 levels=described.levels,
                 read=described.read,
+                refresh=described.refresh,
+                calibration=x,
                 ranges=self.ranges(described.chip),
                 share=self.arithmetic == "int8",
                 powers=self.row_powers(described.chip),
@@ -514,7 +535,7 @@ class Simulation:
         if group not in self._workspaces:
             # Neighbouring blocks use the same group; the arrays of the others are let go.
             self._workspaces.clear()
-            self._workspaces[group] = plan.workspaces(self.threads)
+            self._workspaces[group] = plan.scratch(self.threads)
         return plan
 
     @cached_property
@@ -541,9 +562,7 @@ class Simulation:
         sums, clipped = np.zeros((1, 1, 1), np.uint64), np.zeros((1, 1, 1, len(plan.layers), 2), np.int64)
         shared, cycles = np.zeros((1, 1), np.uint8), np.zeros((1, len(plan.layers), 2), np.int64)
         numbers = np.arange(1)
-        run_chips(
-            plan.arrays, plan.workspaces(1), 0, numbers, 1, ranks, sums, clipped, shared, cycles, logits
-        )
+        plan.run(plan.scratch(1), 0, numbers, 1, ranks, sums, clipped, shared, cycles, logits)
         return logits[0, 0, 0]
 
     def _outcomes_of(self, logits: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from reliability.errors import UserError
 NORMAL = "normal"
 UNIFORM = "uniform"
 # What is redrawn at every read, and by write-verify, has keys of its own, which no latent may share.
-_OWN_QUANTITIES = ("readings", "readout", "verify_read", "verify_step")
+_OWN_QUANTITIES = ("readings", "readout", "calibration", "verify_read", "verify_step")
 
 
 @dataclass(frozen=True)

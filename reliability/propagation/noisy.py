@@ -130,7 +130,7 @@ def noisy_layers(
     return found
 
 
-def _with_converters(layer: NoisyLayer, ranges: Ranges | None, factor: float) -> NoisyLayer:
+def _with_converters(layer: NoisyLayer, ranges: Ranges | None, factor: float | np.ndarray) -> NoisyLayer:
     crossbar = layer.crossbar
     tile, mapped = crossbar.settings.tile, crossbar.mapped
     if ranges is None or tile is None:

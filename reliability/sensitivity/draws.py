@@ -16,7 +16,7 @@ DRAWS = {
     "wear": ("worn", "worn_state"),
     "variation": ("wafer", "die", "tile", "cell", "field"),
 }
-_READS = ("readings", "readout")
+_READS = ("readings", "readout", "calibration")
 READS = "reads"
 """Name of what single reads redraw, where more than one effect does that: one draw serves all of them."""
 

@@ -1,0 +1,58 @@
+"""Periodic refresh: the chip is programmed anew before it has drifted too far, and wears each time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from reliability.checks import check, is_number
+from reliability.chip import Chip
+from reliability.mitigation.added import Added, analog_crossbars
+from reliability.mitigation.compensation import check_whole
+from reliability.mitigation.cure import Cure
+from reliability.network import Network
+from reliability.refresh import worst_times
+
+
+@dataclass(frozen=True)
+class Refresh(Cure):
+    """All devices are written again at every multiple of ``every_s``.
+
+    Parameters
+    ----------
+    every_s : float
+        Seconds.
+    cycles : float
+        Write cycles of a cell that one refresh takes: more than 1 where devices are verified.
+    """
+
+    every_s: float
+    cycles: float = 1.0
+
+    def __post_init__(self) -> None:
+        check(is_number(self.every_s, 1e-3, 1e12), "every_s", self.every_s, "from 0.001 to 1e12 seconds")
+
+    def apply(self, chip: Chip, layers: Sequence[str] | None = None) -> Chip:
+        """The chip with this refresh.
+
+        Raises
+        ------
+        UserError
+            If only some layers are named.
+        """
+        check_whole(layers)
+        return replace(chip, refresh_s=self.every_s, refresh_cycles=self.cycles)
+
+    def describe(self) -> str:
+        """What is done, in a few words."""
+        return f"programmed anew every {self.every_s:g} s"
+
+    def adds(self, network: Network, chip: Chip, horizon_s: float) -> Added:
+        """Write cycles of all cells until ``horizon_s``, the first programming not counted."""
+        cells = sum(crossbar.devices for crossbar in analog_crossbars(network, chip))
+        return Added(writes=math.floor(horizon_s / self.every_s) * self.cycles * cells)
+
+    def look_at(self, times_s: Sequence[float]) -> tuple[float, ...]:
+        """A grid with the worst moments: :func:`reliability.refresh.worst_times`."""
+        return worst_times(times_s, self.every_s)
