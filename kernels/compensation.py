@@ -1,8 +1,9 @@
-"""Digital factors against drift, from the read-outs of one chip's arrays."""
+"""Drift compensation: read-outs of a layer, as a whole or line by line, tell by how much it has drifted."""
 
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from .cache import compiled
 from .layout import COLUMN, EXACT, GLOBAL
@@ -11,10 +12,11 @@ from .layout import COLUMN, EXACT, GLOBAL
 _FLOOR = 1e-4
 
 
-@compiled()
-def drift_factor(reference, readout):
-    """What outputs are multiplied with, from two read-outs. What conducts nothing has no factor."""
-    return np.float32(reference / max(readout, _FLOOR * reference) if reference > 0 else 1.0)
+@njit(inline="always")
+def drift_factor(reference, total):
+    """What outputs are multiplied by, given their read-out at the reference time and now."""
+    # What conducts nothing has no factor.
+    return np.float32(reference / max(total, _FLOOR * reference) if reference > 0 else 1.0)
 
 
 @compiled()

@@ -69,6 +69,10 @@ def test_costs_are_counted(answer):
     assert rows.loc["digital", "error_left"] < 1e-9
     assert rows.loc["spares", "spare_cells"] == 2 * (7 * 64 + 7 * 10)
     assert rows.loc["in pair", "price"] == 0
+    # 4096 weights take 12 bits, 640 take 10; 64 word lines and 7 spare ones take 7.
+    assert rows.loc["digital 2%", "bits"] == 82 * (16 + 12) + 13 * (16 + 10)
+    assert rows.loc["spares", "bits"] == 14 * 7
+    assert rows.loc["spares", "price"] == 2 * 518 + 6.25 * 98
 
 
 def test_the_cheapest_that_surely_regains_enough_is_named(answer):
@@ -77,7 +81,9 @@ def test_the_cheapest_that_surely_regains_enough_is_named(answer):
     few = RepairComparison({"spares": Repair(spare_rows=0.05)})
     found = few.answer(setting())
     assert "No repair surely regains 90%" in found.text.replace("\n", " ")
-    assert max(len(line) for line in answer.text.splitlines()) <= 100
+    longest = {max(usual_repairs(), key=len): Repair(in_pair=True, remap_rows=True)}
+    text = RepairComparison(longest).answer(setting()).text
+    assert max(len(line) for line in (*text.splitlines(), *answer.text.splitlines())) <= 100
     answer.draw()
 
 

@@ -77,7 +77,9 @@ def test_counts_are_those_of_the_tiles():
     assert found["spare_cells"] == 2 * spare
     assert found["cells"] == 2 * 24 * 7
     assert found["moved"] == 2 * (2 + 2 + 1) + 3 * (1 + 1)
-    assert found["words"] == found["operations"] == 17
+    # 12 word lines take 4 bits, 4 columns 2; a place among 168 weights 8.
+    assert found["moved_bits"] == 2 * (2 + 2 + 1) * 4 + 3 * (1 + 1) * 2
+    assert found["words"] == found["operations"] == 17 and found["word_bits"] == 16 + 8
     assert found["test_reads"] == found["test_writes"] == 2 * (found["cells"] + found["spare_cells"])
     offset = rl.Chip(
         device=chip.device, faults=chip.faults, repair=Repair(remap_rows=True, spare_columns=0.5),

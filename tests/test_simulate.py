@@ -330,7 +330,7 @@ def test_later_overrides_go_before_earlier_ones_field_by_field():
     )
     first, last = (chip.layer(name, i, 2) for i, name in enumerate(("fc1", "fc2")))
     assert first == LayerChip(
-        True, ideal, tile, chip.mapping, chip.telegraph, chip.faults, chip.variation, chip.repair
+        True, ideal, tile, chip.mapping, chip.telegraph, chip.faults, chip.variation, chip.verify, chip.repair
     )
     assert last == first
     assert not Chip(layers={"last": LayerChip(analog=False)}).layer("fc2", 1, 2).analog

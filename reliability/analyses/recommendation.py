@@ -47,7 +47,9 @@ class Recommendation(Analysis):
 
     def plan(self, setting: Setting) -> str:
         """Designs, times and chips."""
-        space = default_space(setting.network, setting.chip, horizon_s=self.horizon_s)
+        space = default_space(
+            setting.network, setting.chip, horizon_s=self.horizon_s, calibration=setting.calibration
+        )
         designs = len(space.designs())
         knobs = "; ".join(
             f"{knob.name} ({', '.join(option.label for option in knob.options)})" for knob in space.knobs

@@ -72,20 +72,21 @@ class RepairComparison(Analysis):
         Share of the loss that the cheapest repair to be named must regain.
     weigh_inputs : bool
         Whether all of them count errors times the mean square of their input on training inputs.
-    cells_per_number : float
-        What a stored number (a word, or the place of a row or column) counts in cells, in the price.
+    cells_per_bit : float
+        What a stored bit, of words and of the places of rows and columns, counts in cells in the price. The
+        default is that of SRAM of 5 um**2 for 16 bits against cells of 0.05 um**2, both assumed.
     """
 
     repairs: Mapping[str, Repair] = field(default_factory=usual_repairs)
     regains: float = 0.9
     weigh_inputs: bool = True
-    cells_per_number: float = 100.0
+    cells_per_bit: float = 6.25
 
     def __post_init__(self) -> None:
         check(len(self.repairs) > 0, "analysis.repairs", dict(self.repairs), "at least one repair")
         check(is_number(self.regains, 0, 1), "analysis.regains", self.regains, "a share from 0 to 1")
-        good = is_number(self.cells_per_number, 0, 1e9)
-        check(good, "analysis.cells_per_number", self.cells_per_number, "a number from 0 to 1e9")
+        good = is_number(self.cells_per_bit, 0, 1e9)
+        check(good, "analysis.cells_per_bit", self.cells_per_bit, "a number from 0 to 1e9")
 
     def plan(self, setting: Setting) -> str:
         """Chips and conditions."""
@@ -128,7 +129,9 @@ class RepairComparison(Analysis):
             powers=simulation.row_powers(chip),
         )  # fmt: skip
         mean = found.groupby("chip")[["words", "operations", "before", "after"]].sum().mean()
-        numbers = float(mean["words"] + listed["moved"].sum())
+        words = found.groupby("layer")["words"].mean()
+        bits = float(listed["moved_bits"].sum())
+        bits += float((listed.set_index("layer")["word_bits"] * words).sum())
         spare = float(listed["spare_cells"].sum())
         return {
             "error_left": float(mean["after"] / mean["before"]),
@@ -137,7 +140,8 @@ class RepairComparison(Analysis):
             "moved": float(listed["moved"].sum()),
             "words": float(mean["words"]),
             "operations": float(mean["operations"]),
-            "price": spare + self.cells_per_number * numbers,
+            "bits": bits,
+            "price": spare + self.cells_per_bit * bits,
         }
 
     def _table(self, outcomes: dict[str, Outcomes], counts: dict[str, dict[str, float]]) -> pd.DataFrame:
@@ -184,18 +188,26 @@ class RepairComparison(Analysis):
         cost, low, high = (100 * of_broken[name] for name in ("value", "low", "high"))
         lines = [
             f"broken cells cost {cost:.2f} points [{low:.2f}, {high:.2f}] ({BOTH})",
-            f"{'':{width}}   regained, %           error left   spare cells    words  operations",
+            f"{'':{width}}    regained, %         error  spares   words    adds    kbit",
         ]
         for name, row in found.iterrows():
             value, low, high = (100 * row[end] for end in ("value", "low", "high"))
             lines.append(
-                f"{name:{width}} {f'{value:7.1f} [{low:.1f}, {high:.1f}]':25}{row['error_left']:8.4f} "
-                f"{row['spare_cells'] / row['cells']:12.1%} {row['words']:9.0f} {row['operations']:11.3g}"
+                f"{name:{width}} {f'{value:7.1f} [{low:.1f}, {high:.1f}]':22} {row['error_left']:6.4f} "
+                f"{row['spare_cells'] / row['cells']:7.1%} {row['words']:7.0f} {row['operations']:7.1e} "
+                f"{row['bits'] / 1000:7.2f}"
             )
+        lines.append(
+            "(error: sum of squared weight errors left of the broken cells'; adds: multiply-adds an input;"
+        )
+        lines.append("kbit: words with their places, and the places of rows and columns)")
         return "\n".join([*lines, "", *textwrap.wrap(self.verdict(table), 100)])
 
     def verdict(self, table: pd.DataFrame) -> str:
-        """The cheapest repair that surely regains enough, or the best that there is, in a sentence."""
+        """The cheapest repair that surely regains enough, or the best that there is, in a sentence.
+
+        The price counts spare cells and stored bits, not the operations.
+        """
         found = table[(table["estimand"] == "regained") & (table["varies"] == CHIPS)]
         sure = found[found["low_all"] >= self.regains].sort_values(
             ["price", "value"], ascending=[True, False]
@@ -207,7 +219,8 @@ class RepairComparison(Analysis):
                 f"The cheapest repair that regains at least {self.regains:.0%} of what broken cells cost is "
                 f"{best['repair']!r}: {100 * best['value']:.1f} % (at least {100 * best['low_all']:.1f} % at "
                 f"{level}), for {best['spare_cells']:.0f} spare cells, {best['moved']:.0f} kept places "
-                f"and {best['words']:.0f} words with {best['operations']:.0f} multiply-adds an input. "
+                f"and {best['words']:.0f} words with {best['operations']:.0f} multiply-adds an input, "
+                f"{best['bits'] / 1000:.1f} kbit in all. "
                 f"Fault-aware training is not among the repairs."
             )
         best = found.sort_values("value").iloc[-1]

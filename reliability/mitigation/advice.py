@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pandas as pd
 
@@ -12,6 +13,7 @@ from reliability.mitigation.certificate import Certificate
 from reliability.mitigation.goal import Goal
 from reliability.mitigation.space import Design
 from reliability.settings import chip_file
+from reliability.write_verify import WriteVerify
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +76,17 @@ class Advice:
 
     def files(self, name: str) -> dict[str, bytes]:
         """The chip's description, ``NAME.toml``, as every study takes it, and what it refers to."""
-        return {f"{name}.toml": chip_file(replace(self.chip, name=name))}
+        files: dict[str, bytes] = {}
+
+        def beside(verify: WriteVerify) -> WriteVerify:
+            if not verify.order.endswith(".npz"):
+                return verify
+            order = f"{name}_order.npz" if not files else f"{name}_order_{len(files) + 1}.npz"
+            files[order] = Path(verify.order).read_bytes()
+            return replace(verify, order=order)
+
+        chip = self.chip.with_verify(beside)
+        return {f"{name}.toml": chip_file(replace(chip, name=name))} | files
 
     def describe(self) -> str:
         """The answer in sentences."""

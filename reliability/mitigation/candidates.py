@@ -20,6 +20,7 @@ from reliability.mitigation.goal import Goal, is_steady
 from reliability.mitigation.halves import halves
 from reliability.mitigation.space import Space
 from reliability.network import Network
+from reliability.refresh import worst_times
 from reliability.simulation import Calibration, Simulation
 
 PRICES: Mapping[str, float] = {"area_mm2": 1.0, "energy_j": 1.0, "program_s": 0.1}
@@ -46,7 +47,7 @@ class Candidates:
     table : DataFrame
         One row a design: its words, the option of each knob, ``price`` and every cost.
     looks : tuple of float
-        The times; the first alone if nothing about any design changes with time.
+        The times, and the moments just before a refresh; the first alone if no design changes with time.
     seen, fresh : Dataset
         Inputs of the search and of the certificate.
     """
@@ -68,7 +69,8 @@ class Candidates:
         self.calibration, self.threads = calibration, threads
         names = [node.name for node in network.weighted]
         steady = all(is_steady(design.chip, names) for design in self.designs)
-        self.looks = tuple(times[:1]) if steady else tuple(times)
+        every = {t for d in self.designs for t in worst_times(times, d.chip.refresh_s)}
+        self.looks = tuple(times[:1]) if steady else tuple(sorted(every))
         self.table = self._priced(prices, costs, times[-1])
         whole_set = inputs if isinstance(inputs, Dataset) else from_arrays(*inputs)
         self.expectations = Expectations(

@@ -16,10 +16,14 @@ import pandas as pd
 from reliability.calibration import conversions
 from reliability.checks import check, is_number
 from reliability.chip import Chip
+from reliability.compensation import factor_of, is_adapted
 from reliability.crossbar import Crossbar, chip_network, crossbars_of
 from reliability.effects import resolved
 from reliability.errors import UserError
+from reliability.fault_maps import is_repaired, spare_cells_of
+from reliability.kernels import layout
 from reliability.network import Network
+from reliability.verified import chosen_weights, expected_writes
 
 COLUMNS = (
     "cells",
@@ -31,6 +35,7 @@ COLUMNS = (
     "operations",
     "energy_j",
     "latency_s",
+    "calibration_reads",
 )
 """What is counted, a layer: see :func:`count_costs`."""
 
@@ -130,11 +135,15 @@ def count_costs(
         ``layer``; ``cells``; ``area_mm2`` of cells, converters and stored words; ``writes`` (expected write
         pulses of all programming within the horizon), their ``program_s`` (arrays at the same time, cells of
         one array one after the other) and ``program_j``; of one input the ``conversions`` (ADC),
-        ``operations`` (digital), ``energy_j`` and ``latency_s`` (layers one after the other).
+        ``operations`` (digital), ``energy_j`` and ``latency_s`` (layers one after the other);
+        ``calibration_reads``: activations of arrays each time that the chip is compensated.
     """
     chip, model = resolved(chip), model or cost_model()
     crossbars = crossbars_of(chip_network(network, chip), chip)
-    return pd.DataFrame([_of_layer(crossbar, chip, model, horizon_s) for crossbar in crossbars.values()])
+    chosen = chosen_weights(crossbars)
+    return pd.DataFrame(
+        [_of_layer(c, chip, model, horizon_s, chosen.get(name)) for name, c in crossbars.items()]
+    )
 
 
 def total_costs(table: pd.DataFrame) -> dict[str, float]:
@@ -170,7 +179,9 @@ def relative_price(
     return float(sum(parts) / total)
 
 
-def _of_layer(crossbar: Crossbar, chip: Chip, model: CostModel, horizon_s: float) -> dict[str, Any]:
+def _of_layer(
+    crossbar: Crossbar, chip: Chip, model: CostModel, horizon_s: float, chosen: np.ndarray | None
+) -> dict[str, Any]:
     rows, columns = crossbar.matrix.shape[1], len(crossbar.matrix)
     row: dict[str, Any] = {"layer": crossbar.name} | dict.fromkeys(COLUMNS, 0.0)
     if not crossbar.settings.analog:
@@ -193,48 +204,71 @@ def _of_layer(crossbar: Crossbar, chip: Chip, model: CostModel, horizon_s: float
     places = crossbar.places
     tiles = math.ceil(rows / crossbar.tile_rows)
     lines = crossbar.lines * slices * tiles
-    writes = _writes(crossbar, model) * _programmings(chip, horizon_s)
+    cells, words, tests = _repairs(crossbar)
+    once, reads = _writes(crossbar, model, chosen, chip.frozen_below_s)
+    times = max(math.ceil(horizon_s / chip.refresh_s), 1)
+    writes, reads = once * times + tests, reads * times + tests
     arrays = max(tiles * slices * math.ceil(columns / crossbar.mapped.tile_columns), 1)
     # Digital: the slices and tiles of every column added up, the layer's affine part and its compensation.
-    operations = places * columns * (tiles * slices + 1)
+    operations = places * columns * (tiles * slices + 1) + words * places
     held = np.abs(crossbar.targets_us).sum() * 1e-6
     if crossbar.mapped.references == 0:
         held += 2e-6 * own.device.g_min_us * crossbar.targets_us.size
     array_j = held * model.read_v**2 * model.input_power * model.read_s * places * pulses
     energy = array_j + converted * model.adc_j * per_bit + operations * model.operation_j
-    energy += rows * slices * places * pulses * model.dac_j
+    energy += rows * slices * places * pulses * model.dac_j + words * model.word_j
     reading = model.read_s + min(model.column_share, columns) * model.adc_s
     return row | {
-        "cells": crossbar.devices,
+        "cells": cells,
         "area_mm2": 1e-6
         * (
-            model.cell_area_um2 * crossbar.devices
+            model.cell_area_um2 * cells
+            + model.word_area_um2 * words
             + model.adc_area_um2 * per_bit * math.ceil(lines / model.column_share)
         ),
         "writes": writes,
-        "program_s": _program_s(crossbar, model, writes) / (arrays * model.parallel_writes),
-        "program_j": writes * model.write_j + _verify_reads(crossbar, writes) * model.verify_j,
+        "program_s": (writes * model.write_s + reads * model.verify_s) / (arrays * model.parallel_writes),
+        "program_j": writes * model.write_j + reads * model.verify_j,
         "conversions": converted,
         "operations": operations,
         "energy_j": energy,
         "latency_s": places * pulses * reading,
+        "calibration_reads": _calibration_reads(crossbar, chip, arrays, pulses),
     }
 
 
-def _writes(crossbar: Crossbar, model: CostModel) -> float:
-    """Expected write pulses of one programming."""
-    return float(crossbar.devices)
+def _writes(
+    crossbar: Crossbar, model: CostModel, chosen: np.ndarray | None, frozen_below_s: float | None
+) -> tuple[float, float]:
+    """Expected writes of one programming, and the reads that verify them."""
+    device = crossbar.settings.device
+    assert device is not None
+    if device.verified:
+        writes = model.verified_writes * crossbar.devices
+        return writes, writes
+    if chosen is None:
+        return float(crossbar.devices), 0.0
+    verified, cells = expected_writes(crossbar, chosen, frozen_below_s)
+    return verified + crossbar.devices - cells, verified
 
 
-def _programmings(chip: Chip, horizon_s: float) -> int:
-    """How often a chip is programmed within a horizon."""
-    return 1
+def _repairs(crossbar: Crossbar) -> tuple[int, int, int]:
+    """Cells with their spare ones, stored words at most, and writes (each read) that find the fault map."""
+    repair = crossbar.settings.repair
+    if repair is None or not is_repaired(crossbar):
+        return crossbar.devices, 0, 0
+    cells, weights = crossbar.devices + spare_cells_of(crossbar), crossbar.matrix.size
+    words = weights if repair.digital == "faulty" else round(repair.digital * weights)
+    # Every cell is written to both ends of its range.
+    return cells, words, 2 * cells
 
 
-def _verify_reads(crossbar: Crossbar, writes: float) -> float:
-    """Reads of verified cells: one after every write."""
-    return 0.0
-
-
-def _program_s(crossbar: Crossbar, model: CostModel, writes: float) -> float:
-    return writes * model.write_s + _verify_reads(crossbar, writes) * model.verify_s
+def _calibration_reads(crossbar: Crossbar, chip: Chip, arrays: int, pulses: int) -> float:
+    """Activations of one layer's arrays each time that the chip is compensated."""
+    found = 0
+    if factor_of(chip.compensation) != layout.PLAIN:
+        # Every row alone.
+        found += arrays * crossbar.tile_rows
+    if is_adapted(chip.compensation):
+        found += arrays * chip.calibration_inputs * crossbar.places * pulses
+    return float(found)

@@ -2,34 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from reliability.chip import Chip, Slices
 from reliability.crossbar import Crossbar, chip_network, crossbars_of
+from reliability.datasets import Dataset, from_arrays
 from reliability.effects import resolved
 from reliability.errors import UserError
+from reliability.mitigation.adabs import AdaptiveStatistics
 from reliability.mitigation.clipping import Clipping
 from reliability.mitigation.column_scale import ColumnScale
+from reliability.mitigation.compensation import DriftCompensation
 from reliability.mitigation.converter_ranges import ConverterRanges
 from reliability.mitigation.cure import Cure
+from reliability.mitigation.digital_correction import DigitalCorrection
 from reliability.mitigation.goal import is_steady
+from reliability.mitigation.in_pair import InPairCorrection
 from reliability.mitigation.overrides import by_name
 from reliability.mitigation.redundancy import Redundancy
+from reliability.mitigation.refresh import Refresh
+from reliability.mitigation.remapping import RowRemapping
+from reliability.mitigation.selection import rank_weights, save_scores
 from reliability.mitigation.space import Knob, Option, Space
+from reliability.mitigation.spares import Spares
+from reliability.mitigation.write_verify import VerifyWeights
+from reliability.moments import cell_moments
 from reliability.network import Network
+from reliability.report import time_in_words
+from reliability.simulation import Calibration
+from reliability.units import MONTH
+from reliability.write_verify import WriteVerify
 
 # Layers up to this share of all cells are small.
 _SMALL = 0.25
-_COPIES = (2, 3, 4, 6)
+_COPIES = (2, 3, 4)
+# Of write-verify: shares of the weights, tolerance in standard deviations of blind writing, and training
+# inputs that rank weights.
+_SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)
+_TOLERANCE = 0.6
+_RANKED_WITH = 500
 
 
-def default_space(network: Network, chip: Chip, *, horizon_s: float = 0.0) -> Space:
+def default_space(
+    network: Network,
+    chip: Chip,
+    *,
+    horizon_s: float = 0.0,
+    calibration: Calibration | Callable[[], Dataset] | None = None,
+) -> Space:
     """Knobs for what a chip suffers from, each from no cure to the strongest.
 
-    Copies of small and of large layers apart (each layer by itself where there are two); a scale a column and
-    clipped weights; ranges of converters, where there are any.
+    - Copies of small and of large layers apart (each layer by itself where there are two).
+    - A scale a column and clipped weights.
+    - Write-verify of a share of the weights, if the law was not fitted to verified devices: those first that
+      the analytic network's derivatives put first, on training inputs with labels; without these the largest.
+    - Compensation and a refresh at half of the horizon, if anything changes with time; what is fitted to
+      training inputs only where there are any.
+    - Repair, if cells break; ranges of converters, where these are calibrated.
 
     Parameters
     ----------
@@ -37,6 +72,8 @@ def default_space(network: Network, chip: Chip, *, horizon_s: float = 0.0) -> Sp
     chip : Chip
     horizon_s : float
         For how long it is used, seconds.
+    calibration : Dataset, arrays or callable, optional
+        Training inputs.
 
     Raises
     ------
@@ -47,7 +84,14 @@ def default_space(network: Network, chip: Chip, *, horizon_s: float = 0.0) -> Sp
     crossbars = [c for c in crossbars_of(chip_network(network, chip), chip).values() if c.settings.analog]
     if not crossbars:
         raise UserError("no layer of the chip stands on devices: there is nothing to cure")
-    knobs = [*_redundancy(crossbars), *_scaling(crossbars), *_converters(crossbars)]
+    knobs = [
+        *_redundancy(crossbars),
+        *_scaling(crossbars),
+        *_write_verify(network, chip, crossbars, calibration),
+        *_compensation(chip, crossbars, horizon_s, calibration is not None),
+        *_repair(crossbars, calibration is not None),
+        *_converters(crossbars),
+    ]
     return Space(chip, tuple(knob for knob in knobs if len(knob.options) > 1))
 
 
@@ -97,8 +141,11 @@ def _scaling(crossbars: Sequence[Crossbar]) -> list[Knob]:
     ]
     if not plain:
         return []
-    clipped = [(f"{p:g} %", Clipping(p)) for p in (99.8, 99.0, 97.0)]
-    return [_knob("scale", [("a column", ColumnScale())], plain), _knob("clipping", clipped, plain)]
+    # No repair is known of columns with scales of their own.
+    scales = not any(c.settings.faults and c.settings.faults.is_on for c in crossbars)
+    clipped = [(f"{p:g} %", Clipping(p)) for p in (99.0, 97.0)]
+    found = [_knob("scale", [("a column", ColumnScale())], plain)] if scales else []
+    return [*found, _knob("clipping", clipped, plain)]
 
 
 def _converters(crossbars: Sequence[Crossbar]) -> list[Knob]:
@@ -115,6 +162,71 @@ def _converters(crossbars: Sequence[Crossbar]) -> list[Knob]:
     )
 
 
-def drifts(crossbars: Sequence[Crossbar], chip: Chip) -> bool:
-    """Whether anything about the chip's layers changes with time."""
-    return not is_steady(chip, [crossbar.name for crossbar in crossbars])
+def _write_verify(
+    network: Network,
+    chip: Chip,
+    crossbars: Sequence[Crossbar],
+    calibration: Calibration | Callable[[], Dataset] | None,
+) -> list[Knob]:
+    """Shares of verified weights, where devices are written blindly and err."""
+    devices = [c.settings.device for c in crossbars]
+    blind = all(d is not None and not d.verified and "programming" in d.effects() for d in devices)
+    if not blind or any(c.settings.verify and c.settings.verify.is_on for c in crossbars):
+        return []
+    spread = max(_programming_error(c) for c in crossbars)
+    whole = WriteVerify(share=1.0, scope="chip", tolerance=float(f"{_TOLERANCE * spread:.2g}"))
+    whole = replace(whole, order=_order(network, VerifyWeights(whole).apply(chip), calibration))
+    cures = [(f"{share:.0%}", VerifyWeights(replace(whole, share=share, scope="chip"))) for share in _SHARES]
+    return [_knob("write-verify", cures)]
+
+
+def _programming_error(crossbar: Crossbar) -> float:
+    """Standard deviation of what programming leaves in a device, of the largest conductance."""
+    device = crossbar.settings.device
+    assert device is not None
+    targets = np.linspace(device.g_min_us, device.g_max_us, 9)
+    return float(np.sqrt(cell_moments(device, targets).variance.max())) / device.g_max_us
+
+
+def _order(network: Network, chip: Chip, calibration: Calibration | Callable[[], Dataset] | None) -> str:
+    """Which weights come first: a file of scores, or by magnitude where there are no labelled inputs."""
+    given = calibration() if callable(calibration) else calibration
+    if isinstance(given, tuple):
+        given = from_arrays(*given)
+    if not isinstance(given, Dataset):
+        return "magnitude"
+    few = given.head(min(_RANKED_WITH, len(given)))
+    try:
+        scores = rank_weights(network, few, chip, "gradient", calibration=given)
+    except UserError:
+        return "magnitude"
+    # Kept as long as the process, for who simulates the designs.
+    path = Path(tempfile.mkdtemp(prefix="reliability-")) / "order.npz"
+    save_scores(path, scores)
+    return str(path)
+
+
+def _compensation(chip: Chip, crossbars: Sequence[Crossbar], horizon_s: float, fitted: bool) -> list[Knob]:
+    """Compensation and refresh, where something changes with time and nothing is done about it yet."""
+    if chip.compensation != "none" or is_steady(chip, [crossbar.name for crossbar in crossbars]):
+        return []
+    cures: list[tuple[str, Cure]] = [("global", DriftCompensation("global"))]
+    if fitted:
+        cures.append(("matched", AdaptiveStatistics("network")))
+    found = [_knob("compensation", cures)]
+    if horizon_s >= MONTH and math.isinf(chip.refresh_s):
+        found.append(_knob("refresh", [(time_in_words(horizon_s / 2), Refresh(horizon_s / 2))]))
+    return found
+
+
+def _repair(crossbars: Sequence[Crossbar], weigh: bool) -> list[Knob]:
+    """What can be done about broken cells, one on top of the other."""
+    broken = [c for c in crossbars if c.settings.faults and c.settings.faults.is_on]
+    if not broken or any(c.settings.repair and c.settings.repair.is_on for c in broken):
+        return []
+    steps: list[tuple[str, tuple[Cure, ...]]] = [("in pair", (InPairCorrection(),))]
+    steps.append(("in pair, rows", (*steps[-1][1], RowRemapping(weigh))))
+    steps.append(("in pair, rows, 10 % spare", (*steps[-1][1], Spares(0.1, 0.0, weigh))))
+    steps.append(("digital", (InPairCorrection(), DigitalCorrection("faulty", weigh))))
+    own = tuple(c.name for c in broken)
+    return [Knob("repair", (Option("none"), *(Option(label, cures, own) for label, cures in steps)))]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from reliability.analytic import AnalyticNetwork
+from reliability.chip import Chip
+from reliability.compensation import is_adapted
 from reliability.datasets import Dataset
 from reliability.errors import UserError
 from reliability.mitigation.space import Design
@@ -58,9 +61,8 @@ class Expectations:
         found: list[dict[str, LayerMoments] | None] = []
         for design in self.designs:
             try:
-                found.append(
-                    weight_moments(self.network, design.chip, time_s=self.time_s, inputs=self.inputs)
-                )
+                chip = _known(design.chip)
+                found.append(weight_moments(self.network, chip, time_s=self.time_s, inputs=self.inputs))
             except UserError:
                 found.append(None)
         return found
@@ -118,7 +120,12 @@ class Expectations:
         return dataset if is_chain else dataset.head(min(_FEW_INPUTS, len(dataset)))
 
     def _analytic(self, number: int, dataset: Dataset) -> AnalyticNetwork:
-        return AnalyticNetwork(self.network, dataset, self.designs[number].chip, **self._options)
+        return AnalyticNetwork(self.network, dataset, _known(self.designs[number].chip), **self._options)
+
+
+def _known(chip: Chip) -> Chip:
+    """The chip with a factor of drift in place of what it fits to its outputs: much the same for a hint."""
+    return replace(chip, compensation="global") if is_adapted(chip.compensation) else chip
 
 
 def _gained(base: AnalyticNetwork, name: str, own: LayerMoments, start: LayerMoments) -> float:

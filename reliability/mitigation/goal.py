@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -116,6 +117,8 @@ def time_grid(chip: Chip, horizon_s: float) -> tuple[float, ...]:
 
 def is_steady(chip: Chip, layers: Sequence[str]) -> bool:
     """Whether nothing about a chip changes with time, so that one time stands for all."""
+    if not math.isinf(chip.refresh_s):
+        return False
     for place, name in enumerate(layers):
         own = chip.layer(name, place, len(layers))
         assert own.device is not None and own.telegraph is not None

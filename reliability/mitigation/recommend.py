@@ -18,6 +18,7 @@ from reliability.mitigation.candidates import PRICES, Candidates
 from reliability.mitigation.certificate import SHARES, Certificate, certify
 from reliability.mitigation.common_chips import CommonChips
 from reliability.mitigation.costs import CostModel
+from reliability.mitigation.default_space import default_space
 from reliability.mitigation.goal import Goal, time_grid
 from reliability.mitigation.search import Search
 from reliability.mitigation.space import Space
@@ -115,9 +116,7 @@ def recommend(
         confidence,
     )
     if space is None:
-        from reliability.mitigation.default_space import default_space
-
-        space = default_space(network, chip, horizon_s=goal.times[-1])
+        space = default_space(network, chip, horizon_s=goal.times[-1], calibration=calibration)
     candidates = Candidates(
         network,
         inputs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -19,6 +20,9 @@ from reliability.settings import whole
 
 _TEST_STATES = 2
 """Every cell is written to, and read at, its lowest and its highest resistance."""
+
+_VALUE_BITS = 16
+"""Bits of a stored correction, beside those of its place among the layer's weights."""
 
 
 def repair_counts(network: Network, chip: Chip) -> pd.DataFrame:
@@ -38,10 +42,13 @@ def repair_counts(network: Network, chip: Chip) -> pd.DataFrame:
         cells, spare_cells
             Of the layer itself, and what stands by beside them.
         moved
-            Rows and columns whose place has to be kept, one number each: of all tiles if rows are remapped,
-            else as many as stand by.
-        words
-            Most corrections that can be stored; all weights where the description says ``"faulty"``.
+            Rows and columns whose place has to be kept: of all tiles if rows are remapped, else as many as
+            stand by.
+        moved_bits
+            Of these places: as many for each as number the lines that it can be.
+        words, word_bits
+            Most corrections that can be stored; all weights where the description says ``"faulty"``; and the
+            bits of one, with its place in the layer.
         operations
             Multiply-adds of one input with so many words, one a word and place.
         test_writes, test_reads
@@ -54,7 +61,10 @@ def repair_counts(network: Network, chip: Chip) -> pd.DataFrame:
         weights, spare = crossbar.matrix.size, spare_cells_of(crossbar)
         words = weights if repair.digital == "faulty" else round(repair.digital * weights)
         spare_rows, spare_columns = spares_of(crossbar)
-        kept = sum(height for height, _ in tiles_of(crossbar)) if repair.remap_rows else spare_rows
+        heights = [height for height, _ in tiles_of(crossbar)]
+        kept = sum(heights) if repair.remap_rows else spare_rows
+        line_bits = _bits(max(heights) + math.ceil(repair.spare_rows * max(heights)))
+        column_bits = _bits(max(width for _, width in tiles_of(crossbar)))
         tested = _TEST_STATES * (crossbar.devices + spare)
         rows.append(
             {
@@ -63,7 +73,9 @@ def repair_counts(network: Network, chip: Chip) -> pd.DataFrame:
                 "cells": crossbar.devices,
                 "spare_cells": spare,
                 "moved": kept + spare_columns,
+                "moved_bits": kept * line_bits + spare_columns * column_bits,
                 "words": words,
+                "word_bits": _VALUE_BITS + _bits(weights),
                 "operations": words * crossbar.places,
                 "test_writes": tested,
                 "test_reads": tested,
@@ -129,6 +141,11 @@ def repair_outcomes(
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _bits(count: int) -> int:
+    """Bits that number so many things."""
+    return max(count - 1, 1).bit_length()
 
 
 def _repaired(network: Network, chip: Chip) -> Sequence[Crossbar]:

@@ -32,7 +32,7 @@ def regained_dots(table: pd.DataFrame, regains: float) -> Figure:
     places = range(len(chips))
     with sns.axes_style("ticks"), mpl.rc_context(STYLE):
         figure = Figure(figsize=(_WIDTH_CM / 2.54, (2.2 + 0.42 * len(chips)) / 2.54), layout="constrained")
-        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(4, 3))
         least = min(-5.0, 100 * float(chips["low"].clip(lower=-1).min()))
         left.hlines(places, 100 * both["low"], 100 * both["high"], color=COLOURS[0], linewidth=0.7)
         left.hlines(places, 100 * chips["low"], 100 * chips["high"], color=COLOURS[0], linewidth=2)
@@ -42,12 +42,12 @@ def regained_dots(table: pd.DataFrame, regains: float) -> Figure:
         left.set_xlim(least, 105)
         left.set_yticks(places, chips["repair"])
         left.set_xlabel("Lost accuracy regained (%)")
-        stored = 100 * (chips["words"] + chips["moved"]) / chips["cells"]
+        stored = 100 * chips["bits"] / chips["cells"]
         spare = 100 * chips["spare_cells"] / chips["cells"]
+        right.plot(stored, places, "s", color=COLOURS[2], label="stored bits")
         right.plot(spare, places, "o", color=COLOURS[1], label="spare cells")
-        right.plot(stored, places, "s", color=COLOURS[2], label="stored numbers")
-        right.set_xlabel("Added, % of the cells")
-        right.legend(frameon=False)
+        right.set_xlabel("Added (% of cells)")
+        figure.legend(loc="outside upper right", ncols=2, frameon=False)
         say(left, "Bars: 95 % intervals")
         sns.despine(figure)
     return figure
