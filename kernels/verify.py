@@ -17,7 +17,7 @@ from .telegraph import blur
 from .variation import vary
 
 _F = np.float32
-# With fewer devices left than this, their draws are computed one by one, which costs four times as much each.
+# With so few devices left, only their own draws are computed, which costs three times as much for each.
 _FEW = 128
 
 

@@ -299,7 +299,8 @@ class LayerRecords:
         for field, (quantity, kind) in FAULT_DRAWS.items():
             if field not in crossing:
                 found[field] = len(self.latents)
-                self.latents.append((kind, *self._key(f"{quantity} {name}", layer.name), -1, 0))
+                words = self._key(quantity, layer.name, again=f" {name}")
+                self.latents.append((kind, *words, -1, 0))
         return found
 
     def _add_wires(self, layer: Crossbar, record: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from test_effects import EVERYTHING
 
 import reliability as rl
 from reliability.analysis import Setting
-from reliability.cell_records import _FAULTS, _VARIATION
+from reliability.cell_records import _VARIATION, FAULT_DRAWS
 from reliability.latents import seed_of
 from reliability.layers import Linear
 from reliability.network import Network, Node
@@ -111,7 +111,7 @@ def test_wrong_seeds_are_told(seeds, told):
 
 
 def test_every_draw_beyond_the_laws_belongs_to_an_effect():
-    drawn = {quantity for quantity, _ in (*_FAULTS.values(), *_VARIATION.values())}
+    drawn = {quantity for quantity, _ in (*FAULT_DRAWS.values(), *_VARIATION.values())}
     known = {quantity for quantities in DRAWS.values() for quantity in quantities}
     assert known == drawn | {"telegraph", "telegraph_frozen"}
 

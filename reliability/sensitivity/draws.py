@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from reliability.crossbar import Crossbar
+from reliability.verified import is_verified
 
 WHOLE_CHIP = "whole chip"
 """Name of the draws that all layers share: wafer and die."""
@@ -57,6 +58,11 @@ def effect_draws(
         assert device is not None
         for latent in (*device.program_latents, *device.time_latents):
             add(latent.name if latent.name in group_of else "programming", latent.name)
+        if is_verified(crossbar.settings):
+            # What the loops draw decides what programming leaves.
+            loops = (f"verify_{latent.name}" for latent in device.time_latents)
+            for quantity in ("verify_read", "verify_step", *loops):
+                add("programming", quantity)
         causes |= _causes_of_reads(crossbar, observation_s, inputs)
     for quantity in _READS if causes else ():
         add(causes.copy().pop() if len(causes) == 1 else READS, quantity)
