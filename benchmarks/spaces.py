@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from reliability import Chip, devices, load_dataset, load_network
+from reliability import DAY, HOUR, MONTH, YEAR, Chip, devices, load_dataset, load_network
 from reliability.mitigation.candidates import Candidates
 from reliability.mitigation.clipping import Clipping
 from reliability.mitigation.column_scale import ColumnScale
+from reliability.mitigation.compensation import DriftCompensation
 from reliability.mitigation.cure import Cure
 from reliability.mitigation.redundancy import Redundancy
+from reliability.mitigation.refresh import Refresh
 from reliability.mitigation.space import Knob, Option, Space
+from reliability.mitigation.write_verify import VerifyWeights
+from reliability.write_verify import WriteVerify
 
 
 def knob(name: str, cures: dict[str, Cure], *layers: str) -> Knob:
@@ -17,23 +21,52 @@ def knob(name: str, cures: dict[str, Cure], *layers: str) -> Knob:
     return Knob(name, (Option("none"), *(Option(label, (cure,), own) for label, cure in cures.items())))
 
 
-def copies(*layers: str) -> Knob:
-    """Two to eight copies of some layers."""
-    return knob(
-        f"copies of {', '.join(layers)}", {str(k): Redundancy(k) for k in (2, 3, 4, 5, 6, 8)}, *layers
+def copies(layer: str, counts: tuple[int, ...] = (2, 3, 4)) -> Knob:
+    """Copies of one layer."""
+    return knob(f"copies of {layer}", {str(k): Redundancy(k) for k in counts}, layer)
+
+
+def clipping(*percentiles: float) -> Knob:
+    """Clipped weights of all layers."""
+    return knob("clipping", {f"{p:g} %": Clipping(p) for p in percentiles})
+
+
+SCALE = knob("scale", {"a column": ColumnScale()})
+MANY = (2, 3, 4, 5, 6, 8)
+
+
+def of_digits(chip: Chip, *knobs: Knob, times: tuple[float, ...] = (0.0,)) -> Candidates:
+    """Candidates on the digits network and its 450 test inputs."""
+    return Candidates(load_network("digits-mlp"), load_dataset("digits"), Space(chip, knobs), times)
+
+
+def of_copies() -> Candidates:
+    """Gaussian devices: copies of both layers, clipping, a scale a column."""
+    chip = Chip(device=devices.gaussian(sigma=0.1))
+    return of_digits(chip, copies("fc1", MANY), copies("fc2", MANY), clipping(99.8, 99.4, 99, 97, 94), SCALE)
+
+
+def of_writing() -> Candidates:
+    """Gaussian devices: shares of verified weights, copies of both layers, clipping, a scale a column."""
+    chip = Chip(device=devices.gaussian(sigma=0.15))
+    shares = {f"{s:.0%}": VerifyWeights(verified(s)) for s in (0.1, 0.25, 0.5, 0.75, 1.0)}
+    return of_digits(
+        chip, knob("write-verify", shares), copies("fc1"), copies("fc2"), clipping(99, 97), SCALE
     )
 
 
-CLIPPING = knob("clipping", {f"{p:g} %": Clipping(p) for p in (99.8, 99.4, 99.0, 97.0, 94.0)})
-SCALE = knob("scale", {"a column": ColumnScale()})
+def verified(share: float) -> WriteVerify:
+    """Write-verify of the largest weights of the chip."""
+    return WriteVerify(share=share, scope="chip", tolerance=0.09)
 
 
-def copies_of_digits() -> Candidates:
-    """Gaussian devices: copies of both layers, clipping, a scale a column."""
-    chip = Chip(device=devices.gaussian(sigma=0.1))
-    space = Space(chip, (copies("fc1"), copies("fc2"), CLIPPING, SCALE))
-    return Candidates(load_network("digits-mlp"), load_dataset("digits"), space, (0.0,))
+def of_drift() -> Candidates:
+    """Phase-change memory to one year: compensation, refresh, copies, clipping, a scale a column."""
+    factors = {name: DriftCompensation(name) for name in ("exact", "global", "column")}
+    refresh = knob("refresh", {"half a year": Refresh(YEAR / 2)})
+    knobs = (knob("compensation", factors), refresh, copies("fc1"), copies("fc2"), clipping(99, 97), SCALE)
+    return of_digits(Chip(), *knobs, times=(0.0, HOUR, DAY, MONTH, YEAR))
 
 
-SPACES = {"copies": copies_of_digits}
+SPACES = {"copies": of_copies, "writing": of_writing, "drift": of_drift}
 """By name: what makes the candidates."""
