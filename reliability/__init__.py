@@ -41,7 +41,7 @@ if (_HERE / "Fitters.py").exists():
 
 sys.meta_path.insert(0, _BesideFinder())
 
-from reliability import devices  # noqa: E402
+from reliability import devices, mitigation  # noqa: E402
 from reliability.analysis import Analysis, Answer, Setting  # noqa: E402
 from reliability.analytic import AnalyticNetwork, predict  # noqa: E402
 from reliability.chip import Chip, LayerChip, Mapping, Slices  # noqa: E402
@@ -54,12 +54,14 @@ from reliability.faults import Faults, stuck_cells  # noqa: E402
 from reliability.figure import Costs, Curve, Points  # noqa: E402
 from reliability.fitting import fit_device  # noqa: E402
 from reliability.latents import draw_latents  # noqa: E402
+from reliability.mitigation.recommend import recommend  # noqa: E402
 from reliability.montecarlo import simulate  # noqa: E402
 from reliability.network import Network, load_network  # noqa: E402
 from reliability.onnx_reader import from_torch  # noqa: E402
 from reliability.output_errors import OutputErrors, output_errors  # noqa: E402
 from reliability.rare import RareFailures, rare_failure  # noqa: E402
 from reliability.realisation import chip_weights  # noqa: E402
+from reliability.repair import Repair  # noqa: E402
 from reliability.sensitivity import measure_sensitivity  # noqa: E402
 from reliability.settings import load_chip  # noqa: E402
 from reliability.statistics import (  # noqa: E402
@@ -80,6 +82,7 @@ from reliability.worst_case import (  # noqa: E402
     uniform_noise,
     weight_deviations,
 )
+from reliability.write_verify import WriteVerify  # noqa: E402
 
 __version__ = "0.1.0"
 
@@ -106,6 +109,7 @@ __all__ = [
     "OutputErrors",
     "Points",
     "RareFailures",
+    "Repair",
     "RunError",
     "Setting",
     "Slices",
@@ -116,6 +120,7 @@ __all__ = [
     "UserError",
     "Variation",
     "Wires",
+    "WriteVerify",
     "attack_curve",
     "carlini_wagner",
     "chip_weights",
@@ -133,10 +138,12 @@ __all__ = [
     "load_second_derivatives",
     "load_study",
     "measure_sensitivity",
+    "mitigation",
     "output_errors",
     "predict",
     "projected_gradient",
     "rare_failure",
+    "recommend",
     "save_second_derivatives",
     "second_derivatives",
     "simulate",

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from reliability.analysis import Analysis, Setting
+from reliability.augmentation import augmented
 from reliability.chip import Chip
 from reliability.datasets import Dataset, parse_dataset
 from reliability.errors import UserError
 from reliability.figure import Costs, Curve, Figure
-from reliability.mitigation.adabs import augmented
 from reliability.montecarlo import MAXIMUM, Progress
 from reliability.network import Network, load_network
 from reliability.preprocessing import parse_preprocessing

@@ -18,22 +18,11 @@ from reliability.network import Network
 from reliability.settings import describe_fields
 from reliability.simulation import Simulation, available_cores
 from reliability.tile import Converter
-from reliability.units import DAY, HOUR, MINUTE, MONTH, YEAR
+from reliability.units import time_in_words
 
 COLUMNS = 100
 # Drawing and reading one device once; a rough figure, for estimates of cost only.
 _SECONDS_A_CELL = 2e-9
-_UNITS = ((YEAR, "year"), (MONTH, "month"), (DAY, "day"), (HOUR, "h"), (MINUTE, "min"), (1.0, "s"))
-
-
-def time_in_words(seconds: float) -> str:
-    """A time with the largest unit that it holds at least once."""
-    for length, unit in _UNITS:
-        if seconds >= length:
-            number = seconds / length
-            plural = "s" if unit in ("day", "month", "year") and not math.isclose(number, 1) else ""
-            return f"{number:.3g} {unit}{plural}"
-    return f"{seconds:.3g} s"
 
 
 def value_in_words(field: str, value: Any) -> str:

@@ -1,4 +1,6 @@
-"""Times in seconds."""
+"""Times in seconds, and in words."""
+
+import math
 
 MINUTE = 60.0
 HOUR = 3600.0
@@ -6,3 +8,14 @@ DAY = 86400.0
 WEEK = 7 * DAY
 MONTH = 30 * DAY
 YEAR = 365 * DAY
+_UNITS = ((YEAR, "year"), (MONTH, "month"), (DAY, "day"), (HOUR, "h"), (MINUTE, "min"), (1.0, "s"))
+
+
+def time_in_words(seconds: float) -> str:
+    """A time with the largest unit that it holds at least once."""
+    for length, unit in _UNITS:
+        if seconds >= length:
+            number = seconds / length
+            plural = "s" if unit in ("day", "month", "year") and not math.isclose(number, 1) else ""
+            return f"{number:.3g} {unit}{plural}"
+    return f"{seconds:.3g} s"

@@ -12,12 +12,13 @@ from small_networks import mlp, noise
 from test_convolution import batch_norm, conv, network
 
 import reliability as rl
+from reliability.augmentation import augmented
 from reliability.compensation import COMPENSATIONS
 from reliability.crossbar import chip_network, crossbars_of, rolled
 from reliability.errors import UserError
 from reliability.kernels.compensation import drift_factor
 from reliability.layers import Add, Conv2d, GlobalAveragePool, Linear, ReLU
-from reliability.mitigation.adabs import AdaptiveStatistics, augmented
+from reliability.mitigation.adabs import AdaptiveStatistics
 from reliability.mitigation.bias import BiasCorrection
 from reliability.mitigation.compensation import DriftCompensation
 from reliability.mitigation.multi_device import MultiDevice

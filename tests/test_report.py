@@ -9,7 +9,8 @@ import pytest
 
 import reliability as rl
 from reliability import plots
-from reliability.report import _span, clipping_text, describe, summary_text, time_in_words
+from reliability.report import _span, clipping_text, describe, summary_text
+from reliability.units import time_in_words
 
 
 @pytest.mark.parametrize(

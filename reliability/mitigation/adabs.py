@@ -2,7 +2,8 @@
 
 Joshi et al. 2020, Nat. Commun. 11:2473, replace the statistics of batch norms by those of a programmed chip
 on training inputs. These are statistics of the inputs shown: if the network was trained on random crops and
-mirror images, they must be in the calibration inputs. :func:`augmented` makes such inputs.
+mirror images, they must be in the calibration inputs. :func:`reliability.augmentation.augmented` makes
+such inputs.
 """
 
 from __future__ import annotations
@@ -11,12 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-
 from reliability.checks import check
 from reliability.chip import Chip
-from reliability.datasets import Dataset
-from reliability.errors import UserError
 from reliability.mitigation.added import Added, analog_crossbars
 from reliability.mitigation.bias import calibration_reads
 from reliability.mitigation.compensation import check_whole
@@ -68,34 +65,3 @@ class AdaptiveStatistics(Cure):
         """Multiplications of the calibration inputs, and a factor and an offset a column."""
         columns = sum(len(crossbar.matrix) for crossbar in analog_crossbars(network, chip))
         return Added(calibration_reads(network, chip, self.inputs), self.inputs, factors=2 * columns)
-
-
-def augmented(dataset: Dataset, margin: int, seed: int = 0) -> Dataset:
-    """Images as networks are often trained on them: shifted at random, half of them mirrored.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        Images, (N, channels, height, width) or (N, height, width).
-    margin : int
-        Largest shift, in pixels; what comes in is zero, as black is.
-    seed : int
-
-    Raises
-    ------
-    UserError
-        If the dataset does not hold images.
-    """
-    x = dataset.x
-    if x.ndim not in (3, 4):
-        raise UserError(f"dataset {dataset.name!r} holds inputs of shape {x.shape[1:]}, which are no images")
-    rng = np.random.default_rng(seed)
-    height, width = x.shape[-2:]
-    still = ((0, 0),) * (x.ndim - 2)
-    wide = np.pad(x, (*still, (margin, margin), (margin, margin)))
-    shifted = np.empty_like(x)
-    for i in range(len(x)):
-        down, right = rng.integers(2 * margin + 1, size=2)
-        part = wide[i, ..., down : down + height, right : right + width]
-        shifted[i] = part[..., ::-1] if rng.random() < 0.5 else part
-    return replace(dataset, x=shifted)

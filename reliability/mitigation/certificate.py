@@ -9,8 +9,8 @@ import numpy as np
 from reliability.mitigation.common_chips import CommonChips
 from reliability.mitigation.goal import Goal
 from reliability.mitigation.space import Design
-from reliability.report import time_in_words
 from reliability.statistics.acceptance import AcceptancePlan
+from reliability.units import time_in_words
 
 # Chips that are simulated at a time, between looks at how many have failed.
 _STEP = 32

@@ -34,9 +34,8 @@ from reliability.mitigation.spares import Spares
 from reliability.mitigation.write_verify import VerifyWeights
 from reliability.moments import cell_moments
 from reliability.network import Network
-from reliability.report import time_in_words
 from reliability.simulation import Calibration
-from reliability.units import MONTH
+from reliability.units import MONTH, time_in_words
 from reliability.write_verify import WriteVerify
 
 # Layers up to this share of all cells are small.

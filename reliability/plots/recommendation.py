@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reliability.plots.style import BAND, CLEAN, COLOURS, COLUMN_CM, STYLE, say
-from reliability.report import time_in_words
+from reliability.units import time_in_words
 
 
 def price_of_yield(designs: pd.DataFrame, accuracies: pd.DataFrame, at_least: float) -> Figure:
