@@ -1,6 +1,7 @@
 """Times in seconds, and in words."""
 
 import math
+from collections.abc import Sequence
 
 MINUTE = 60.0
 HOUR = 3600.0
@@ -19,3 +20,13 @@ def time_in_words(seconds: float) -> str:
             plural = "s" if unit in ("day", "month", "year") and not math.isclose(number, 1) else ""
             return f"{number:.3g} {unit}{plural}"
     return f"{seconds:.3g} s"
+
+
+def grid_in_words(times_s: Sequence[float]) -> list[str]:
+    """Rising times, of which one that is next to nothing before the following is told as just before it."""
+    found = []
+    for i, seconds in enumerate(times_s):
+        after = times_s[i + 1] if i + 1 < len(times_s) else math.inf
+        last = seconds < after <= seconds * (1 + 1e-6)
+        found.append(f"before {time_in_words(after)}" if last else time_in_words(seconds))
+    return found

@@ -10,7 +10,7 @@ import pytest
 import reliability as rl
 from reliability import plots
 from reliability.report import _span, clipping_text, describe, summary_text
-from reliability.units import time_in_words
+from reliability.units import grid_in_words, time_in_words
 
 
 @pytest.mark.parametrize(
@@ -169,3 +169,7 @@ def test_costs_are_drops_of_each_effect_alone_and_gains_without_it():
     assert won[0] == pytest.approx(100 * (mean["all but faults"] - mean["all"]))
     lost = 100 * (plots.reference_accuracy(trials) - mean["only faults"])
     assert left.patches[0].get_width() == pytest.approx(lost)
+
+
+def test_a_moment_before_a_refresh_is_told_as_such():
+    assert grid_in_words((0.0, 3600.0, 7199.999, 7200.0)) == ["0 s", "1 h", "before 2 h", "2 h"]

@@ -10,7 +10,7 @@ from reliability.mitigation.common_chips import CommonChips
 from reliability.mitigation.goal import Goal
 from reliability.mitigation.space import Design
 from reliability.statistics.acceptance import AcceptancePlan
-from reliability.units import time_in_words
+from reliability.units import grid_in_words, time_in_words
 
 # Chips that are simulated at a time, between looks at how many have failed.
 _STEP = 32
@@ -70,7 +70,7 @@ class Certificate:
         """The statement, or why there is none."""
         when = "; they do not change with time"
         if len(self.times) > 1:
-            when = f" at one of the times {', '.join(time_in_words(t) for t in self.times)}"
+            when = f" at one of the times {', '.join(grid_in_words(self.times))}"
         tried = (
             f"of {len(self.correct)} fresh chips on {self.inputs} inputs that the search has not seen, "
             f"{self.failures} missed {self.required} right answers{when}"

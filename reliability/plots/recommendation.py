@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reliability.plots.style import BAND, CLEAN, COLOURS, COLUMN_CM, STYLE, say
-from reliability.units import time_in_words
+from reliability.units import grid_in_words
 
 
 def price_of_yield(designs: pd.DataFrame, accuracies: pd.DataFrame, at_least: float) -> Figure:
@@ -84,7 +84,7 @@ def _accuracies(axes, accuracies: pd.DataFrame) -> None:
     axes.axhline(100 * accuracies["digital"].iloc[0], color="0.6", linewidth=0.8, linestyle=":")
     axes.axhline(100 * accuracies["target"].iloc[0], **CLEAN)
     if len(times) > 1:
-        axes.set_xticks(range(len(times)), [time_in_words(t) for t in times])
+        axes.set_xticks(range(len(times)), [word.replace(" ", "\n", 1) for word in grid_in_words(times)])
         axes.set_xlabel("Time since the reference read")
     else:
         axes.set_xlim(-0.5, accuracies["chip"].nunique() - 0.5)
