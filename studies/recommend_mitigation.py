@@ -13,6 +13,6 @@ study = Study(
     question="What is the cheapest cure?",
     network="digits-mlp",
     dataset="digits",
-    chip=Chip(device=devices.gaussian(sigma=0.1)),
-    analysis=Recommendation(max_drop=0.02),
+    chip=Chip(device=devices.pcm()),
+    analysis=Recommendation(max_drop=0.005),
 )
