@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -78,7 +78,12 @@ class LayerMoments:
 
 
 def weight_moments(
-    network: Network, chip: Chip, *, time_s: float = 0.0, inputs: int = 1
+    network: Network,
+    chip: Chip,
+    *,
+    time_s: float = 0.0,
+    inputs: int = 1,
+    layers: Collection[str] | None = None,
 ) -> dict[str, LayerMoments]:
     """Moments of the weights of every layer on devices.
 
@@ -92,6 +97,8 @@ def weight_moments(
         Since the reference read, seconds.
     inputs : int
         Of the evaluation, on which it depends how much of telegraph noise is frozen.
+    layers : collection of str, optional
+        Names of layers; by default all of them.
 
     Raises
     ------
@@ -111,7 +118,7 @@ def weight_moments(
     crossbars = crossbars_of(chip_network(network, chip), chip)
     chosen = chosen_weights(crossbars)
     for crossbar in crossbars.values():
-        if not crossbar.settings.analog:
+        if not crossbar.settings.analog or (layers is not None and crossbar.name not in layers):
             continue
         check_independent(crossbar)
         verified = chosen.get(crossbar.name)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from reliability.analysis import Setting
 from reliability.chip import Chip
+from reliability.crossbar import chip_network
 from reliability.datasets import Dataset, from_arrays
 from reliability.latents import Role
 from reliability.mitigation.common_chips import CommonChips
@@ -18,7 +19,7 @@ from reliability.mitigation.costs import CostModel, count_costs, relative_price,
 from reliability.mitigation.expectations import Expectations
 from reliability.mitigation.goal import Goal, is_steady
 from reliability.mitigation.halves import halves
-from reliability.mitigation.space import Space
+from reliability.mitigation.space import Space, layer_keys
 from reliability.network import Network
 from reliability.refresh import worst_times
 from reliability.simulation import Calibration, Simulation
@@ -131,8 +132,17 @@ class Candidates:
         return self.expectations.inputs_for_slopes(self.seen)
 
     def _priced(self, prices: Mapping[str, float], model: CostModel | None, horizon_s: float) -> pd.DataFrame:
+        """Costs and price of every design; what descriptions say alike of a layer is counted once."""
+        names = [node.name for node in chip_network(self.network, self.space.chip).weighted]
+        known: dict[str, dict[str, Any]] = {}
+
         def counted(chip: Chip) -> dict[str, float]:
-            return total_costs(count_costs(self.network, chip, model, horizon_s=horizon_s))
+            keys = dict(zip(layer_keys(chip, names), names, strict=True))
+            missing = {name: key for key, name in keys.items() if key not in known}
+            if missing:
+                found = count_costs(self.network, chip, model, horizon_s=horizon_s, layers=missing)
+                known.update({missing[row["layer"]]: row for row in found.to_dict("records")})
+            return total_costs(pd.DataFrame([known[key] for key in keys]))
 
         base, rows = counted(self.space.chip), []
         for design in self.designs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
@@ -116,7 +116,12 @@ def _table() -> dict[str, Any]:
 
 
 def count_costs(
-    network: Network, chip: Chip, model: CostModel | None = None, *, horizon_s: float = 0.0
+    network: Network,
+    chip: Chip,
+    model: CostModel | None = None,
+    *,
+    horizon_s: float = 0.0,
+    layers: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """Costs of a chip, one row a layer with weights.
 
@@ -128,6 +133,8 @@ def count_costs(
         By default that of the table.
     horizon_s : float
         For how long the chip is used; with a refresh it is programmed again within.
+    layers : collection of str, optional
+        Names of layers; by default all of them.
 
     Returns
     -------
@@ -142,7 +149,11 @@ def count_costs(
     crossbars = crossbars_of(chip_network(network, chip), chip)
     chosen = chosen_weights(crossbars)
     return pd.DataFrame(
-        [_of_layer(c, chip, model, horizon_s, chosen.get(name)) for name, c in crossbars.items()]
+        [
+            _of_layer(crossbar, chip, model, horizon_s, chosen.get(name))
+            for name, crossbar in crossbars.items()
+            if layers is None or name in layers
+        ]
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,10 @@ import numpy as np
 from reliability.analytic import AnalyticNetwork
 from reliability.chip import Chip
 from reliability.compensation import is_adapted
+from reliability.crossbar import chip_network
 from reliability.datasets import Dataset
 from reliability.errors import UserError
-from reliability.mitigation.space import Design
+from reliability.mitigation.space import Design, layer_keys
 from reliability.moments import LayerMoments, weight_moments
 from reliability.network import Network
 from reliability.simulation import Calibration
@@ -50,33 +51,20 @@ class Expectations:
         calibration: Calibration | Callable[[], Dataset] | None = None,
         threads: int | None = None,
     ) -> None:
-        self.network, self.designs, self.time_s, self.inputs = network, designs, time_s, inputs
+        self.network, self.designs, self.inputs = network, designs, inputs
         # The last inputs for which bases were computed.
         self._networks: tuple[Dataset, dict[int, AnalyticNetwork]] | None = None
         self._options: dict[str, Any] = {"time_s": time_s, "calibration": calibration, "threads": threads}
 
     @cached_property
-    def moments(self) -> list[dict[str, LayerMoments] | None]:
-        """Of every design's weights; None where the analytic network refuses them."""
-        found: list[dict[str, LayerMoments] | None] = []
-        for design in self.designs:
-            try:
-                chip = _known(design.chip)
-                found.append(weight_moments(self.network, chip, time_s=self.time_s, inputs=self.inputs))
-            except UserError:
-                found.append(None)
-        return found
-
-    @cached_property
     def bases(self) -> list[int]:
         """Numbers of designs from the least to the most noise, of which everything is computed."""
-        known = [n for n, own in enumerate(self.moments) if own is not None]
-        if not known:
-            return []
-        order = sorted(known, key=lambda n: (_relative_noise(self.moments[n]), n))
+        noise = self._summed(lambda name, own: _relative_noise(own))
+        known = np.flatnonzero(~np.isnan(noise))
+        order = known[np.argsort(noise[known], kind="stable")]
         is_chain = AnalyticNetwork.is_chain(self.network)
         places = np.linspace(0, len(order) - 1, (_BASES if is_chain else _FEW_BASES) + 2)[1:-1]
-        return [order[int(place)] for place in np.unique(places.round())]
+        return [int(order[int(place)]) for place in np.unique(places.round())] if len(order) else []
 
     def often(self, dataset: Dataset) -> np.ndarray:
         """How often each input is expected to be right, of every base: shape (bases, N)."""
@@ -103,14 +91,10 @@ class Expectations:
             self._networks = dataset, {number: self._analytic(number, dataset) for number in self.bases}
         networks = self._networks[1]
         number = min(networks, key=lambda n: abs(networks[n].accuracy - accuracy))
-        base, start = networks[number], self.moments[number]
-        assert start is not None
+        base = networks[number]
         error = max(1 - base.accuracy, 1e-3)
-        found = np.full(len(self.designs), np.nan)
-        for n, own in enumerate(self.moments):
-            if own is not None:
-                gained = sum(_gained(base, name, own[name], start[name]) for name in own if name in start)
-                found[n] = np.log(error) + np.clip(-gained / error, -_REACH, _REACH)
+        accuracies = self._summed(partial(_to_first_order, base))
+        found = np.log(error) + np.clip((accuracies[number] - accuracies) / error, -_REACH, _REACH)
         found[np.isnan(found)] = np.nanmean(found)
         return found
 
@@ -118,6 +102,36 @@ class Expectations:
         """As many inputs as derivatives are found with."""
         is_chain = AnalyticNetwork.is_chain(self.network)
         return dataset if is_chain else dataset.head(min(_FEW_INPUTS, len(dataset)))
+
+    def _summed(self, value: Callable[[str, LayerMoments], float]) -> np.ndarray:
+        """Sum over the layers of what their moments give, of every design; nan where they are refused.
+
+        What descriptions say alike of a layer is found once.
+        """
+        names = [node.name for node in chip_network(self.network, self.designs[0].chip).weighted]
+        known: dict[str, float] = {}
+        found = np.full(len(self.designs), np.nan)
+        for n, design in enumerate(self.designs):
+            chip = _known(design.chip)
+            keys = dict(zip(layer_keys(chip, names), names, strict=True))
+            missing = {key: name for key, name in keys.items() if key not in known}
+            try:
+                if missing:
+                    moments = weight_moments(
+                        self.network,
+                        chip,
+                        time_s=self._options["time_s"],
+                        inputs=self.inputs,
+                        layers=missing.values(),
+                    )
+                    known |= {
+                        key: value(name, moments[name]) if name in moments else 0.0
+                        for key, name in missing.items()
+                    }
+                found[n] = sum(known[key] for key in keys)
+            except UserError:
+                continue
+        return found
 
     def _analytic(self, number: int, dataset: Dataset) -> AnalyticNetwork:
         return AnalyticNetwork(self.network, dataset, _known(self.designs[number].chip), **self._options)
@@ -128,18 +142,13 @@ def _known(chip: Chip) -> Chip:
     return replace(chip, compensation="global") if is_adapted(chip.compensation) else chip
 
 
-def _gained(base: AnalyticNetwork, name: str, own: LayerMoments, start: LayerMoments) -> float:
-    """Accuracy that the change of one layer's moments brings, to first order."""
+def _to_first_order(base: AnalyticNetwork, name: str, own: LayerMoments) -> float:
+    """What a layer's moments add to the accuracy, up to a constant."""
     slopes = base.slopes[name]
-    if own.mean.shape != start.mean.shape:
-        return 0.0
     rows = slopes.variance.shape[1]
-    mean, variance = (own.mean - start.mean)[:, :rows], (own.variance - start.variance)[:, :rows]
-    return float((slopes.mean * mean).sum() + (slopes.variance * variance).sum())
+    return float((slopes.mean * own.mean[:, :rows]).sum() + (slopes.variance * own.variance[:, :rows]).sum())
 
 
-def _relative_noise(moments: dict[str, LayerMoments] | None) -> float:
-    """Mean over the layers of noise over signal."""
-    assert moments is not None
-    shares = [own.variance.mean() / max(np.square(own.mean).mean(), 1e-30) for own in moments.values()]
-    return float(np.mean(shares)) if shares else 0.0
+def _relative_noise(own: LayerMoments) -> float:
+    """Noise over signal."""
+    return float(own.variance.mean() / max(np.square(own.mean).mean(), 1e-30))

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from reliability.chip import Chip
 from reliability.errors import UserError
@@ -124,9 +125,24 @@ class Space:
         return found
 
 
-def likeness(knobs: Sequence[Knob], first: Sequence[int], second: Sequence[int]) -> list[float]:
-    """How near two choices are in each knob: 1 for the same option, 0 for opposite ends."""
+def layer_keys(chip: Chip, names: Sequence[str]) -> list[str]:
+    """Texts that are the same where a description says the same of a layer, for what is found once a layer.
+
+    Parameters
+    ----------
+    chip : Chip
+    names : sequence of str
+        All layers with weights, in their order.
+    """
+    whole: list[Any] = [
+        chip.compensation,
+        chip.refresh_s,
+        chip.refresh_cycles,
+        chip.read_noise,
+        chip.observation_s,
+    ]
+    whole += [chip.calibration_inputs, chip.mapping.batch_norm]
     return [
-        1 - abs(a - b) / max(len(knob.options) - 1, 1)
-        for knob, a, b in zip(knobs, first, second, strict=True)
+        json.dumps([name, as_table(chip.layer(name, place, len(names))), whole], sort_keys=True, default=str)
+        for place, name in enumerate(names)
     ]
