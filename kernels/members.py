@@ -45,6 +45,14 @@ def _draw(w, spread, reference_of, rows, normals, member, part, key0, key1, out)
                 out[own + r] -= out[shared + r]
 
 
+@compiled(nogil=True)
+def draw_member(w, spread, reference_of, rows, normals, member, part, key0, key1, out):
+    """The weights of one member, as in :func:`convolve_members`; of references, too, behind them."""
+    before = denormals_to_zero()
+    _draw(w, spread, reference_of, rows, normals, member, part, key0, key1, out)
+    restore_denormals(before)
+
+
 @compiled()
 def _place(images, mean, deviations, at, whole, room):
     """One member's images in a room with borders: deviations, with the ``whole`` mean added to them."""
@@ -216,6 +224,57 @@ def clamp_members(mean, deviations, others, low, high, step, c, y_mean, gain, y)
                 for i in range(count):
                     z = mean[first + i] + deviations[at + i]
                     y[at + i] = min(max(z, low), high) - y_mean[first + i]
+    restore_denormals(before)
+
+
+@compiled(nogil=True)
+def bend_members(mean, deviations, low, high, bend, third, gain, mean_bar, bars, work, cost, by_mean, y):
+    """Derivatives backward through ``min(max(z, low), high)`` of every member, and of the mean of a normal.
+
+    Parameters
+    ----------
+    mean, deviations : ndarray of float32, flat
+        Of what goes in.
+    low, high : float32
+    bend, third, gain : ndarray of float32, flat
+        Means of the normal's second, third and first derivative.
+    mean_bar, bars : ndarray of float32, flat
+        Derivatives by the mean that comes out, and by every member's value.
+    work : ndarray of float32, three CHUNKs
+    cost, by_mean, y : ndarray of float32, flat
+        Written: what an independent deviation costs, over its variance; derivatives by the mean that goes in,
+        and by every member's value.
+    """
+    prefer_wide_vectors()
+    size = mean.size
+    members = bars.size // size
+    share = _F(1) / _F(members)
+    handed, together, off = work[:CHUNK], work[CHUNK : 2 * CHUNK], work[2 * CHUNK : 3 * CHUNK]
+    before = denormals_to_zero()
+    for first in range(0, size, CHUNK):
+        count = min(CHUNK, size - first)
+        for i in range(count):
+            handed[i], together[i], off[i] = _F(0), _F(0), _F(0)
+        for member in range(members):
+            at = member * size + first
+            for i in range(count):
+                handed[i] += bars[at + i]
+                together[i] += bars[at + i] * deviations[at + i]
+                off[i] += deviations[at + i]
+        for i in range(count):
+            j = first + i
+            by_variance = _F(0.5) * bend[j] * mean_bar[j]
+            # A kink costs members, too, by how its slope goes together with what they deviate by.
+            cost[j] = by_variance + _F(0.5) * (bend[j] * handed[i] + third[j] * together[i])
+            handed[i] = _F(2) * share * by_variance
+            by_mean[j] = mean_bar[j] * gain[j] - handed[i] * off[i]
+        for member in range(members):
+            at = member * size + first
+            for i in range(count):
+                d = deviations[at + i]
+                z = mean[first + i] + d
+                inside = bars[at + i] if low < z < high else _F(0)
+                y[at + i] = inside + handed[i] * d
     restore_denormals(before)
 
 

@@ -31,11 +31,11 @@ from reliability.errors import RunError
 from reliability.kernels.orthant import POINTS, probability_of_label
 from reliability.layers import arrays_of
 from reliability.network import Network
+from reliability.propagation.adjoint import variance_slopes
 from reliability.propagation.dense import Chain, LayerSlopes
 from reliability.propagation.ensemble import MEMBERS, Ensemble
 from reliability.propagation.noisy import NoisyLayer, noisy_layers
 from reliability.propagation.powers import Powers
-from reliability.propagation.slopes import weight_slopes
 from reliability.settings import as_table
 from reliability.simulation import Calibration, Simulation, available_cores
 
@@ -208,8 +208,9 @@ class AnalyticNetwork:
     def slopes(self) -> dict[str, LayerSlopes]:
         """Derivatives of the mean accuracy by mean and variance of every weight, by layer.
 
-        Of a chain they are those of the whole computation. Of other networks they leave out what variances do
-        to the means and slopes of later activations.
+        Of a chain they are exact. Of other networks those by means are, too, and so is what those by
+        variances add up to over a layer; single weights' are estimates
+        (:mod:`reliability.propagation.adjoint`).
         """
         _, mean_bar, covariance_bar = self._orthants(derive=True)
         mean_bar, covariance_bar = mean_bar / len(self.x), covariance_bar / len(self.x)
@@ -219,39 +220,10 @@ class AnalyticNetwork:
                 _, tape = self.chain.forward(self.x[part])
                 self.chain.backward(tape, mean_bar[part], covariance_bar[part], found)
             return found
-        for name, own in self.layers.items():
-            zero = np.zeros(len(own.bias))
-            found[name] = LayerSlopes(
-                np.zeros_like(own.weight),
-                np.zeros_like(own.variance),
-                zero,
-                np.zeros_like(own.reference_variance),
-            )
-        self._add_slopes(mean_bar, covariance_bar, found)
-        return found
-
-    def _add_slopes(
-        self, mean_bar: np.ndarray, covariance_bar: np.ndarray, found: dict[str, LayerSlopes]
-    ) -> None:
-        values, vectors = np.linalg.eigh(covariance_bar)
-        largest = np.abs(values).max(axis=1)
+        largest = np.abs(np.linalg.eigvalsh(covariance_bar)).max(axis=1)
         # Inputs that are certain have no slope.
-        uncertain = np.flatnonzero(largest > _NEGLIGIBLE * largest.mean())
-        order = np.argsort(-np.abs(values), axis=1)
-        kept = int((np.abs(values) > _NEGLIGIBLE * largest[:, None]).sum(axis=1)[uncertain].max(initial=1))
-        order = order[uncertain, :kept]
-        factors = np.take_along_axis(values[uncertain], order, axis=1)
-        upstream = np.take_along_axis(vectors[uncertain], order[:, None, :], axis=2).transpose(0, 2, 1)
-        upstream = np.concatenate([upstream, mean_bar[uncertain][:, None]], axis=1)
-        for part, name, weights, biases in weight_slopes(self.ensemble, self.x[uncertain], upstream):
-            own, slopes = self.layers[name], found[name]
-            times = factors[part]
-            slopes.mean += weights[:, -1].sum(axis=0)
-            slopes.variance += np.einsum("nq,nqok,nqok->ok", times, weights[:, :-1], weights[:, :-1])
-            slopes.bias_variance += np.einsum("nq,nqo,nqo->o", times, biases[:, :-1], biases[:, :-1])
-            if own.shares is not None:
-                shared = np.einsum("go,nqok->nqgk", own.shares, weights[:, :-1])
-                slopes.reference_variance += np.einsum("nq,nqgk,nqgk->gk", times, shared, shared)
+        uncertain = largest > _NEGLIGIBLE * largest.mean()
+        return variance_slopes(self.ensemble, self.x, mean_bar, covariance_bar, uncertain, self.threads)
 
     def layer_table(self) -> pd.DataFrame:
         """One row a layer: signal-to-noise ratio of its outputs, and what its noise costs at the margin.

@@ -203,9 +203,9 @@ def small_convolution():
     )
 
 
-def changed(subject, chip, name, **fields):
+def changed(subject, chip, name, members=32, **fields):
     """Accuracy with other moments of one layer."""
-    found = AnalyticNetwork(*subject, chip)
+    found = AnalyticNetwork(*subject, chip, members=members)
     found.__dict__["layers"] = found.layers | {name: replace(found.layers[name], **fields)}
     return found.accuracy
 
@@ -231,16 +231,45 @@ def test_slopes_of_a_chain_are_finite_differences(digits, chip):
         assert (slopes.mean * change).sum() == pytest.approx((up - down) / 2, rel=1e-3)
 
 
-def test_slopes_of_other_networks_are_near_those_of_chips():
+def test_slopes_of_other_networks_are_finite_differences():
     net = small_convolution()
     subject = net, inputs_of(net, 200)
     chip = gaussian(0.06)
     found = AnalyticNetwork(*subject, chip)
     assert found.chain is None
+    rng = np.random.default_rng(0)
     for name, own in found.layers.items():
-        up, down = (changed(subject, chip, name, variance=own.variance * (1 + s)) for s in (0.1, -0.1))
-        slope = (own.variance * found.slopes[name].variance).sum()
-        assert slope == pytest.approx((up - down) / 0.2, rel=0.35)
+        slopes = found.slopes[name]
+        up, down = (changed(subject, chip, name, variance=own.variance * (1 + s)) for s in (0.03, -0.03))
+        assert (own.variance * slopes.variance).sum() == pytest.approx((up - down) / 0.06, rel=0.01)
+        change = 0.01 * own.weight.std() * rng.normal(size=own.weight.shape)
+        up, down = (changed(subject, chip, name, weight=own.weight + s * change) for s in (1, -1))
+        expected = (up - down) / 2
+        assert (change * slopes.mean).sum() == pytest.approx(expected, rel=0.02, abs=2e-5)
+
+
+def test_slopes_rank_kernels_and_neurons_as_many_members_do():
+    net = small_convolution()
+    subject = net, inputs_of(net, 200)
+    chip = gaussian(0.06)
+    found = AnalyticNetwork(*subject, chip)
+    for name, groups in (("layer0", 12), ("layer4", 20)):
+        own = found.layers[name]
+        columns, rows = own.variance.shape
+        # Rows are in the order (y, x, channel): kernels of the one layer, neurons of the other.
+        inputs = groups // columns
+        group = np.arange(columns)[:, None] * inputs + np.arange(rows) % inputs
+        given, expected = [], []
+        for i in range(groups):
+            share = 0.3 * (group == i)
+            up, down = (
+                changed(subject, chip, name, members=256, variance=own.variance * (1 + s * share))
+                for s in (1, -1)
+            )
+            expected.append((up - down) / 0.6)
+            given.append((own.variance * found.slopes[name].variance)[group == i].sum())
+        assert np.corrcoef(given, expected)[0, 1] > 0.94
+        assert np.sqrt(np.square(np.subtract(given, expected)).mean()) < 0.25 * np.abs(np.mean(expected))
 
 
 def test_layer_table(digits):

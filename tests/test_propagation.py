@@ -13,7 +13,7 @@ import reliability as rl
 from reliability.analytic import _lattice
 from reliability.crossbar import chip_network
 from reliability.derivatives import derivatives
-from reliability.kernels.members import CHUNK, clamp_members, largest_members
+from reliability.kernels.members import CHUNK, bend_members, clamp_members, largest_members
 from reliability.kernels.orthant import probability_of_label
 from reliability.kernels.simd import VECTOR
 from reliability.layers import (
@@ -37,6 +37,7 @@ from reliability.layers import (
 from reliability.lowering import unrolled
 from reliability.network import Network, Node
 from reliability.propagation.activations import Clamp, Passed, Smooth
+from reliability.propagation.adjoint import variance_slopes
 from reliability.propagation.dense import Chain, Spread
 from reliability.propagation.ensemble import Ensemble
 from reliability.propagation.noisy import NoisyLayer, noisy_layers
@@ -94,6 +95,20 @@ def test_way_back_through_an_activation(activation):
     by_m, by_c = activation.backward(m, c, bars)
     np.testing.assert_allclose(by_m, (value(m + step, c) - value(m - step, c)) / (2 * step), atol=1e-7)
     np.testing.assert_allclose(by_c, (value(m, c + step) - value(m, c - step)) / (2 * step), atol=1e-7)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+def test_derivatives_of_an_activation(activation):
+    rng = np.random.default_rng(2)
+    m, c, step = rng.normal(size=30), rng.uniform(0.05, 2, 30), 1e-5
+    up, down = (activation.forward(m + s * step, c) for s in (1, -1))
+    more, less = (activation.bends(m + s * step, c)[0] for s in (1, -1))
+    bend, third = activation.bends(m, c)
+    np.testing.assert_allclose(bend, (up.gain - down.gain) / (2 * step), atol=1e-7)
+    np.testing.assert_allclose(third, (more - less) / (2 * step), atol=1e-7)
+    slope = (activation.value(m + step) - activation.value(m - step)) / (2 * step)
+    np.testing.assert_allclose(activation.derivative(m), slope, atol=1e-7)
+    np.testing.assert_array_equal(activation.bends(m, np.zeros(30)), 0)
 
 
 def test_an_activation_of_what_does_not_vary():
@@ -282,6 +297,39 @@ def test_clamped_members():
         )
 
 
+@pytest.mark.parametrize(("low", "high"), [(0, np.inf), (-0.3, 0.8)])
+def test_clamped_members_backward(low, high):
+    rng = np.random.default_rng(1)
+    members, size, step = 16, 3 * CHUNK // 2, 1e-6
+    mean, mean_bar = rng.normal(size=(2, size))
+    deviations, bars = rng.normal(size=(2, members, size))
+    clamp = Clamp(low, high)
+
+    def value(mean: np.ndarray, values: np.ndarray) -> np.ndarray:
+        expected = clamp.forward(mean, ((values - mean) ** 2).mean(axis=0)).mean
+        return mean_bar * expected + (bars * np.clip(values, low, high)).sum(axis=0)
+
+    c = (deviations**2).mean(axis=0)
+    gain, (bend, third) = clamp.forward(mean, c).gain, clamp.bends(mean, c)
+    given = (mean, deviations, low, high, bend, third, gain, mean_bar, bars, np.empty(3 * CHUNK))
+    out = [np.empty(size, np.float32), np.empty(size, np.float32), np.empty((members, size), np.float32)]
+    bend_members(*(np.float32(a).reshape(-1) if np.ndim(a) else np.float32(a) for a in given[:-1]),
+                 given[-1].astype(np.float32), *(a.reshape(-1) for a in out))  # fmt: skip
+    cost, by_mean, y = out
+    values = mean + deviations
+    slope = (value(mean + step, values) - value(mean - step, values)) / (2 * step)
+    np.testing.assert_allclose(by_mean, slope, atol=2e-5)
+    for member in (0, members - 1):
+        moved = step * (np.arange(members) == member)[:, None]
+        slope = (value(mean, values + moved) - value(mean, values - moved)) / (2 * step)
+        near = np.abs(values[member] - low) < 1e-5
+        np.testing.assert_allclose(y[member][~near], slope[~near], atol=2e-5)
+    handed, together = bars.sum(axis=0), (bars * deviations).sum(axis=0)
+    np.testing.assert_allclose(
+        cost, (bend * (mean_bar + handed) + third * together) / 2, rtol=1e-4, atol=1e-4
+    )
+
+
 def correlated(members: int, variances: tuple[float, float], rho: float) -> np.ndarray:
     """Deviations of two values whose mean squares and products are exactly these."""
     root, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(members, 2)))
@@ -401,16 +449,17 @@ def test_ensembles_as_simulated_chips(case):
     assert margins.mean() == pytest.approx((seen[..., 0] - seen[..., 1]).var(axis=0).mean(), rel=0.12)
 
 
-@pytest.mark.parametrize(
-    "chip",
-    [
-        gaussian(0.05, mapping=rl.Mapping(scheme="offset", bias="devices"), tile=rl.Tile(columns=5)),
-        rl.Chip(device=rl.devices.gaussian(sigma=0.02, read_sigma=0.05)),
-        gaussian(0.03, tile=rl.Tile(rows=16, dac=rl.DAC(bits=8), adc=rl.ADC(bits=6))),
-        gaussian(0.05, mapping=rl.Mapping(batch_norm="folded")),
-    ],
-    ids=["references", "reads", "converters", "folded"],
-)
+OTHERS = {
+    "references": gaussian(
+        0.05, mapping=rl.Mapping(scheme="offset", bias="devices"), tile=rl.Tile(columns=5)
+    ),
+    "reads": rl.Chip(device=rl.devices.gaussian(sigma=0.02, read_sigma=0.05)),
+    "converters": gaussian(0.03, tile=rl.Tile(rows=16, dac=rl.DAC(bits=8), adc=rl.ADC(bits=6))),
+    "folded": gaussian(0.05, mapping=rl.Mapping(batch_norm="folded")),
+}
+
+
+@pytest.mark.parametrize("chip", OTHERS.values(), ids=OTHERS)
 def test_ensembles_of_other_chips(chip):
     net = NETWORKS["norm behind"]
     x, _ = inputs_of(net, 64)
@@ -478,3 +527,66 @@ def test_slopes_without_noise_are_the_digital_derivatives(case):
                 assert error.max() < 0.02 * scale
                 bias = exact.layers[name]["bias"].reshape(-1)
                 np.testing.assert_allclose(found[name][1][i, q], bias, atol=0.02 * np.abs(bias).max())
+
+
+# ---- derivatives through an ensemble
+
+# Rounded members change in steps, so that only wide differences show slopes.
+ADJOINTS = [(case, gaussian(0.05), 0.03, 0.005) for case in NETWORKS] + [
+    ("norm behind", OTHERS["references"], 0.03, 0.005),
+    ("norm behind", OTHERS["reads"], 0.03, 0.005),
+    ("norm behind", OTHERS["converters"], 0.2, 0.03),
+    ("norm behind", OTHERS["folded"], 0.03, 0.005),
+]
+
+
+@pytest.mark.parametrize(("case", "chip", "step", "most"), ADJOINTS, ids=[*NETWORKS, *OTHERS])
+def test_way_back_through_an_ensemble(case, chip, step, most):
+    net = NETWORKS[case]
+    x, _ = inputs_of(net, 40)
+    whole = ensemble_of(net, chip, x)
+    layers = {name: step.own for name, step in whole.steps.items()}
+    rng = np.random.default_rng(3)
+    mean_bar, root = rng.normal(size=(40, net.classes)), rng.normal(size=(40, net.classes, net.classes))
+    _, covariance = whole.logits(x)
+    # As much of the one as of the other, and of covariances a cost.
+    mean_bar /= np.abs(mean_bar).sum()
+    covariance_bar = np.matmul(root, root.transpose(0, 2, 1))
+    covariance_bar /= np.einsum("nkl,nkl->", covariance_bar, covariance)
+    found = variance_slopes(whole, x, mean_bar, covariance_bar, np.ones(40, bool))
+
+    def change(name: str, by: dict[str, np.ndarray]) -> float:
+        values = []
+        for sign in (1, -1):
+            changed = replace(layers[name], **{k: getattr(layers[name], k) + sign * d for k, d in by.items()})
+            mean, covariance = Ensemble(whole.network, layers | {name: changed}).logits(x)
+            values.append((mean * mean_bar).sum() + (covariance * covariance_bar).sum())
+        return float(values[0] - values[1]) / 2
+
+    for name, own in layers.items():
+        fields = ("variance", "bias_variance", "reference_variance")
+        by = {field: step * getattr(own, field) for field in fields}
+        given = sum(float((by[field] * getattr(found[name], field)).sum()) for field in fields)
+        assert given == pytest.approx(change(name, by), rel=most, abs=2e-5)
+        if own.dac is not None:
+            continue
+        direction = 0.1 * step * own.weight.std() * rng.normal(size=own.weight.shape)
+        given = float((found[name].mean * direction).sum())
+        assert given == pytest.approx(change(name, {"weight": direction}), rel=most, abs=2e-5)
+
+
+def test_derivatives_through_an_ensemble_add_up_over_inputs():
+    net = NETWORKS["max pool"]
+    x, _ = inputs_of(net, 53)
+    ensemble = ensemble_of(net, gaussian(0.05), x)
+    rng = np.random.default_rng(4)
+    mean_bar, root = rng.normal(size=(53, 4)), rng.normal(size=(53, 4, 4))
+    given = x, mean_bar, root + root.transpose(0, 2, 1)
+    some = rng.random(53) < 0.4
+    whole, *parts = (variance_slopes(ensemble, *given, used) for used in (np.ones(53, bool), some, ~some))
+    for name, slopes in whole.items():
+        both = parts[0][name].mean + parts[1][name].mean
+        np.testing.assert_allclose(slopes.mean, both, atol=2e-4 * np.abs(both).max())
+        own = ensemble.steps[name].own.variance
+        sums = [(own * part[name].variance).sum() for part in parts]
+        assert (own * slopes.variance).sum() == pytest.approx(sum(sums), abs=1e-4 * np.abs(sums).max())

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from scipy import stats
-
 from reliability.checks import check, is_number
 from reliability.chip import Chip
 from reliability.errors import UserError
@@ -58,5 +56,7 @@ def spares_suffice(lines: int, spares: int, fails: float) -> float:
     fails : float
         Probability of a line to be of no use.
     """
+    from scipy import stats
+
     check(is_number(fails, 0, 1), "fails", fails, "a probability from 0 to 1")
     return float(stats.binom.cdf(spares, lines + spares, fails))

@@ -45,6 +45,12 @@ class Activation(Protocol):
     def backward(self, m: np.ndarray, c: np.ndarray, bars: Passed) -> tuple[np.ndarray, np.ndarray]:
         """Derivatives by ``m`` and ``c``, from those by the output's moments."""
 
+    def derivative(self, z: np.ndarray) -> np.ndarray:
+        """The derivative h'."""
+
+    def bends(self, m: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Means of the second and third derivative; 0 where nothing varies."""
+
 
 @dataclass(frozen=True)
 class Clamp:
@@ -97,6 +103,20 @@ class Clamp:
         c_bar = 0.5 * (bars.mean * bend + bars.gain * third + bars.bend * fourth) + bars.variance * by_c
         return m_bar, np.where(c > 0, c_bar, 0)
 
+    def derivative(self, z: np.ndarray) -> np.ndarray:
+        """The derivative: whether it is between the edges."""
+        return ((z > self.low) & (z < self.high)).astype(z.dtype)
+
+    def bends(self, m: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Means of the second and third derivative; 0 where nothing varies."""
+        s, edges = self._parts(m, c)
+        second, third = np.zeros_like(m), np.zeros_like(m)
+        for sign, _, a in edges:
+            density = np.exp(-0.5 * a * a) * sign / (math.sqrt(2 * math.pi) * s)
+            second += density
+            third += a * density / s
+        return np.where(c > _TINY, second, 0), np.where(c > _TINY, third, 0)
+
 
 @dataclass(frozen=True)
 class Smooth:
@@ -146,6 +166,20 @@ class Smooth:
             m_bar += by_z
             c_bar += by_z * x / (2 * s)
         return m_bar, np.where(c > 0, c_bar, 0)
+
+    def derivative(self, z: np.ndarray) -> np.ndarray:
+        """The derivative h'."""
+        return self._derivatives(z)[1]
+
+    def bends(self, m: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Means of the second and third derivative; 0 where nothing varies."""
+        s = np.sqrt(np.maximum(c, 0))
+        second, third = np.zeros_like(m), np.zeros_like(m)
+        for x, w in zip(_NODES, _WEIGHTS, strict=True):
+            _, _, twice, thrice = self._derivatives(m + s * x)
+            second += w * twice
+            third += w * thrice
+        return np.where(c > _TINY, second, 0), np.where(c > _TINY, third, 0)
 
 
 _KINDS: dict[type, Activation] = {

@@ -80,6 +80,11 @@ class LayerSlopes:
     bias_variance: np.ndarray
     reference_variance: np.ndarray
 
+    def add(self, other: LayerSlopes) -> None:
+        """Add those of other inputs."""
+        for part in ("mean", "variance", "bias_variance", "reference_variance"):
+            getattr(self, part)[...] += getattr(other, part)
+
 
 class Chain:
     """A chain of fully connected layers on a chip.
@@ -342,5 +347,4 @@ def _add(slopes: dict[str, LayerSlopes], name: str, found: LayerSlopes) -> None:
     if known is None:
         slopes[name] = found
         return
-    for part in ("mean", "variance", "bias_variance", "reference_variance"):
-        getattr(known, part)[...] += getattr(found, part)
+    known.add(found)

@@ -27,7 +27,7 @@ from reliability.errors import UserError
 from reliability.kernels import layout
 from reliability.kernels.convolve import GEOMETRY, convolve
 from reliability.kernels.latent import BLOCK
-from reliability.kernels.members import CHUNK, clamp_members, convolve_members, largest_members
+from reliability.kernels.members import CHUNK, clamp_members, convolve_members, draw_member, largest_members
 from reliability.kernels.simd import VECTOR
 from reliability.latents import key
 from reliability.layers import (
@@ -60,6 +60,8 @@ _DUST = 1e-9
 _DRAW = 4
 _F = np.float32
 _NONE = np.empty(0, _F)
+
+Keep = Callable[[Node, "list[Cloud]", Any], None]
 
 
 @dataclass(eq=False)
@@ -118,7 +120,7 @@ class Ensemble:
         self.fused = {node.name for node in norms.values()}
         ends = [node.name for node in nodes if not isinstance(node.layer, Softmax)][-1:]
         self.steps = {
-            name: _Weights(
+            name: Weights(
                 name,
                 own,
                 norms[name].layer if name in norms else None,
@@ -168,7 +170,13 @@ class Ensemble:
         return mean, covariance, powers
 
     def forward(
-        self, images: np.ndarray, part: int, tape: dict[str, Any] | None = None, powers: Powers | None = None
+        self,
+        images: np.ndarray,
+        part: int,
+        keep: Keep | None = None,
+        powers: Powers | None = None,
+        *,
+        whole: bool = False,
     ) -> Cloud:
         """The logits of one set of images, shape (N, channels, height, width).
 
@@ -177,10 +185,12 @@ class Ensemble:
         images : ndarray
         part : int
             Number of the set, which says what the members' weights are.
-        tape : dict, optional
-            Is given what the slopes of each node are (:mod:`reliability.propagation.slopes`).
+        keep : callable, optional
+            Is given each node, what it read, and what its slopes are made of.
         powers : Powers, optional
             Is given those of each layer's outputs.
+        whole : bool
+            Whether what nodes read stays as it is when nobody else needs it.
         """
         channels, height, width = images.shape[1:]
         packed = pack_images(images.astype(_F), (0, 0, 0, 0))
@@ -188,7 +198,7 @@ class Ensemble:
         for node, done in zip(self.network.nodes, self.done, strict=True):
             inputs = [values[name] for name in node.inputs]
             for name in node.inputs:
-                values[name].owned &= name in done
+                values[name].owned &= name in done and not whole
             for name in done:
                 del values[name]
             if node.name in self.steps:
@@ -199,8 +209,8 @@ class Ensemble:
                     powers.count(node.name, signal, noise, len(images))
             else:
                 values[node.name], slope = self._apply(node, inputs)
-            if tape is not None:
-                tape[node.name] = slope
+            if keep is not None:
+                keep(node, inputs, slope)
         return values[self.network.nodes[-1].name]
 
     def _apply(self, node: Node, inputs: list[Cloud]) -> tuple[Cloud, Any]:
@@ -221,7 +231,7 @@ class Ensemble:
         return _linearly(layer, x), x.mean.shape
 
 
-class _Weights:
+class Weights:
     """A layer with weights and the batch norm behind it."""
 
     def __init__(self, name: str, own: NoisyLayer, norm: Layer | None, is_last: bool) -> None:
@@ -247,7 +257,7 @@ class _Weights:
         sums = convolved(self.weight, x.mean, self.window, len(own.bias))
         mean = sums + own.bias.astype(_F)[:, None]
         signal = np.square(mean, dtype=np.float64).mean(axis=(1, 2, 3))
-        slope = (x.mean, gain)
+        slope = (x, gain)
         mean = mean * self.factor[:, None] + self.offset[:, None]
         if self.is_last:
             return self._last(x, mean, sums, members, part, signal, slope)
@@ -255,12 +265,9 @@ class _Weights:
             return Cloud(mean), slope, (signal, np.zeros_like(signal))
         deviations, noise = self._members(x, sums, members, part)
         if self.redrawn is not None:
-            reads = self._reads(x)
+            reads = self.reads(x.mean**2 + x.variance)
             noise += reads.mean(axis=(1, 2, 3))
-            # The same for all blocks, so that their length does not matter.
-            shape = (members, 1, *deviations.shape[2:5], 1)
-            signs = 2 * _generator(f"{self.name}/reads", part).integers(0, 2, shape, np.int8) - 1
-            deviations += np.sqrt(reads) * np.abs(self.factor)[:, None] * signs.astype(_F)
+            deviations += np.sqrt(reads) * np.abs(self.factor)[:, None] * self.signs(deviations.shape, part)
         return Cloud(mean, (deviations,), True), slope, (signal, noise)
 
     def _members(self, x: Cloud, sums: np.ndarray, members: int, part: int) -> tuple[np.ndarray, np.ndarray]:
@@ -268,13 +275,7 @@ class _Weights:
         geometry, *shape = _shape(x.mean.shape, self.window, len(self.own.bias))
         images = geometry[0]
         columns, whole = len(self.own.bias), not self.is_last
-        shifts = np.zeros((members, columns), _F)
-        if whole and self.bias_spread.any():
-            drawn = _generator(f"{self.name}/bias", part).standard_normal((members, len(self.bias_spread)))
-            drawn = drawn * self.bias_spread
-            shifts[:] = drawn[:, :columns]
-            if len(self.own.reference_variance):
-                shifts -= drawn[:, columns:][:, self.reference_of].astype(_F)
+        shifts = self.shifts(members, part) if whole else np.zeros((members, columns), _F)
         y = np.empty((members, *sums.shape), _F)
         powers = np.zeros((len(sums), VECTOR))
         deviations = x.deviations
@@ -302,10 +303,38 @@ class _Weights:
         )
         return y, powers / (members * math.prod(sums.shape[1:4]))
 
-    def _reads(self, x: Cloud) -> np.ndarray:
-        """Variance of every read."""
+    def shifts(self, members: int, part: int, *, shared: bool = True) -> np.ndarray:
+        """What the members' biases deviate by, also by ``shared`` references: shape (members, columns)."""
+        columns = len(self.own.bias)
+        found = np.zeros((members, columns), _F)
+        if self.bias_spread.any():
+            drawn = _generator(f"{self.name}/bias", part).standard_normal((members, len(self.bias_spread)))
+            drawn = drawn * self.bias_spread
+            found[:] = drawn[:, :columns]
+            if shared and len(self.own.reference_variance):
+                found -= drawn[:, columns:][:, self.reference_of].astype(_F)
+        return found
+
+    def drawn(self, member: int, part: int) -> np.ndarray:
+        """A member's weights, shape (columns, rows)."""
+        if not self.spread.size:
+            return self.own.weight.astype(_F)
+        out = np.empty(self.mean_weight.size, _F)
+        draw_member(
+            self.mean_weight, self.spread, self.reference_of, self.own.weight.shape[1], np.empty(BLOCK, _F),
+            member, part, *key(0, "members", self.name, "search"), out,
+        )  # fmt: skip
+        return out[: self.own.weight.size].reshape(self.own.weight.shape)
+
+    def signs(self, shape: tuple[int, ...], part: int) -> np.ndarray:
+        """Which way every read of every member deviates, of outputs ``[member][block][row]...``."""
+        # The same for all blocks, so that their length does not matter.
+        drawn = _generator(f"{self.name}/reads", part).integers(0, 2, (shape[0], 1, *shape[2:5], 1), np.int8)
+        return (2 * drawn - 1).astype(_F)
+
+    def reads(self, second: np.ndarray) -> np.ndarray:
+        """Variance of every read, from the mean squares of what is read."""
         assert self.redrawn is not None
-        second = x.mean**2 + x.variance
         redrawn = self.own.bias_read_variance + self.own.output_variance
         return convolved(self.redrawn, second, self.window, len(redrawn)) + redrawn.astype(_F)[:, None]
 

@@ -7,6 +7,7 @@ but for what variances do to means.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -28,7 +29,7 @@ from reliability.layers import (
 from reliability.lowering import Window, image_shape
 from reliability.network import Node
 from reliability.propagation.activations import activation_of
-from reliability.propagation.ensemble import Ensemble, convolved, counted, views
+from reliability.propagation.ensemble import Cloud, Ensemble, convolved, counted, views
 
 _F = np.float32
 Taken = Callable[[str, np.ndarray, np.ndarray], None]
@@ -57,8 +58,12 @@ def weight_slopes(
     for first in range(0, len(x), VECTOR):
         own = slice(first, min(first + VECTOR, len(x)))
         tape: dict[str, Any] = {}
+
+        def keep(node: Node, _: list[Cloud], slope: Any, tape: dict[str, Any] = tape) -> None:
+            tape[node.name] = (slope[0].mean, slope[1]) if node.name in ensemble.steps else slope
+
         # The same members for all, so that an input's slopes do not depend on the others.
-        ensemble.forward(images[own], 0, tape)
+        ensemble.forward(images[own], 0, keep)
         for name, weights, biases in _block(ensemble, tape, upstream[own]):
             yield own, name, weights, biases
 
@@ -70,7 +75,7 @@ def _block(
     start = np.zeros((combinations, 1, 1, classes, VECTOR), _F)
     start[..., :count] = upstream.transpose(1, 2, 0)[:, None, None]
     nodes = ensemble.network.nodes
-    varying = _behind_weights(ensemble)
+    varying = behind_weights(ensemble)
     bars: dict[str, np.ndarray] = {nodes[-1].name: start}
     for node in reversed(nodes):
         bar = bars.pop(node.name, None)
@@ -79,20 +84,20 @@ def _block(
         if node.name in ensemble.steps:
             mean, gain = tape[node.name]
             window = ensemble.steps[node.name].window
-            yield node.name, *_by_weights(mean, bar, window, count)
+            yield node.name, *by_weights(mean, bar, window, count)
             if node.inputs[0] not in varying:
                 continue
-            found = [_through_weights(ensemble.steps[node.name].own.weight, bar, window, mean.shape)]
+            found = [through_weights(ensemble.steps[node.name].own.weight, bar, window, mean.shape)]
             if gain is not None:
                 found[0] *= gain
         else:
-            found = _through(node, tape[node.name], bar)
+            found = through(node, tape[node.name], bar)
         for name, part in zip(node.inputs, found, strict=True):
             if name in varying:
                 bars[name] = bars[name] + part if name in bars else part
 
 
-def _behind_weights(ensemble: Ensemble) -> set[str]:
+def behind_weights(ensemble: Ensemble) -> set[str]:
     """Nodes whose values depend on any layer's weights."""
     found: set[str] = set()
     for node in ensemble.network.nodes:
@@ -101,22 +106,15 @@ def _behind_weights(ensemble: Ensemble) -> set[str]:
     return found
 
 
-def _by_weights(
+def by_weights(
     mean: np.ndarray, bar: np.ndarray, window: Window, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Derivatives by weights, (inputs, combinations, columns, rows), and biases."""
-    (ky, kx), (down, across) = window.kernel, window.stride
-    top, left, bottom, right = window.padding
-    x = np.pad(mean[0], ((top, bottom), (left, right), (0, 0), (0, 0)))[..., :count]
-    spans = [d * (k - 1) + 1 for d, k in zip(window.dilation, (ky, kx), strict=True)]
-    patches = np.lib.stride_tricks.sliding_window_view(x, spans, axis=(0, 1))
-    patches = patches[::down, ::across, :, :, :: window.dilation[0], :: window.dilation[1]]
     rows, places, columns = bar.shape[1:4]
-    patches = patches[:rows, :places].transpose(3, 0, 1, 4, 5, 2)  # input, row, place, ky, kx, channel
-    patches = patches.reshape(count, rows * places, ky * kx, -1)
+    patches = _patches(mean, window, (rows, places), count)
     heads = bar[..., :count].transpose(4, 0, 3, 1, 2).reshape(count, len(bar), columns, rows * places)
     each, channels = columns // window.groups, window.channels
-    found = np.empty((count, len(bar), columns, ky * kx * channels), _F)
+    found = np.empty((count, len(bar), columns, math.prod(window.kernel) * channels), _F)
     for g in range(window.groups):
         own = np.ascontiguousarray(patches[..., g * channels : (g + 1) * channels])
         own = own.reshape(count, 1, rows * places, -1)
@@ -125,7 +123,34 @@ def _by_weights(
     return found, heads.sum(axis=-1)
 
 
-def _through_weights(weight: np.ndarray, bar: np.ndarray, window: Window, shape: tuple) -> np.ndarray:
+def summed_by_weights(x: np.ndarray, bar: np.ndarray, window: Window, count: int) -> np.ndarray:
+    """Derivatives by weights, (combinations, columns, rows), added up over inputs."""
+    rows, places, columns = bar.shape[1:4]
+    patches = _patches(x, window, (rows, places), count)
+    heads = bar[..., :count].transpose(0, 3, 4, 1, 2).reshape(len(bar), columns, -1)
+    each, channels = columns // window.groups, window.channels
+    found = np.empty((len(bar), columns, math.prod(window.kernel) * channels), _F)
+    for g in range(window.groups):
+        own = patches[..., g * channels : (g + 1) * channels].reshape(heads.shape[2], -1)
+        part = slice(g * each, (g + 1) * each)
+        # One product, of all combinations at once.
+        found[:, part] = (heads[:, part].reshape(-1, heads.shape[2]) @ own).reshape(len(bar), each, -1)
+    return found
+
+
+def _patches(x: np.ndarray, window: Window, size: tuple[int, int], count: int) -> np.ndarray:
+    """What every place of a layer's output reads: (inputs, places, kernel places, channels)."""
+    (ky, kx), (down, across) = window.kernel, window.stride
+    top, left, bottom, right = window.padding
+    room = np.pad(x[0], ((top, bottom), (left, right), (0, 0), (0, 0)))[..., :count]
+    spans = [d * (k - 1) + 1 for d, k in zip(window.dilation, (ky, kx), strict=True)]
+    patches = np.lib.stride_tricks.sliding_window_view(room, spans, axis=(0, 1))
+    patches = patches[::down, ::across, :, :, :: window.dilation[0], :: window.dilation[1]]
+    patches = patches[: size[0], : size[1]].transpose(3, 0, 1, 4, 5, 2)  # input, row, place, ky, kx, channel
+    return patches.reshape(count, math.prod(size), ky * kx, -1)
+
+
+def through_weights(weight: np.ndarray, bar: np.ndarray, window: Window, shape: tuple) -> np.ndarray:
     """Derivatives by the images that a layer reads: its transposed convolution."""
     (ky, kx), (down, across) = window.kernel, window.stride
     top, left, _, _ = window.padding
@@ -147,7 +172,7 @@ def _through_weights(weight: np.ndarray, bar: np.ndarray, window: Window, shape:
     return convolved(back, room, turned, channels)[:, top:, left:]
 
 
-def _through(node: Node, slope: Any, bar: np.ndarray) -> list[np.ndarray]:
+def through(node: Node, slope: Any, bar: np.ndarray) -> list[np.ndarray]:
     """Derivatives by the inputs of a node without weights."""
     layer = node.layer
     if activation_of(layer) is not None:
@@ -162,10 +187,10 @@ def _through(node: Node, slope: Any, bar: np.ndarray) -> list[np.ndarray]:
         return np.split(bar, np.cumsum(slope)[:-1], axis=-2)
     shape = slope[0] if isinstance(layer, MaxPool2d) else slope
     if isinstance(layer, MaxPool2d):
-        return [_spread(layer, [bar * share for share in slope[1]], shape)]
+        return [spread_out(layer, [bar * share for share in slope[1]], shape)]
     if isinstance(layer, AveragePool2d):
         parts = [bar / counted(layer, shape)] * (layer.kernel[0] * layer.kernel[1])
-        return [_spread(layer, parts, shape)]
+        return [spread_out(layer, parts, shape)]
     found = np.zeros((len(bar), *shape[1:]), _F)
     if isinstance(layer, GlobalAveragePool):
         return [found + bar / _F(shape[1] * shape[2])]
@@ -176,7 +201,9 @@ def _through(node: Node, slope: Any, bar: np.ndarray) -> list[np.ndarray]:
     return [bar[:, :, :, layer.before : layer.before + shape[3]]]
 
 
-def _spread(layer: MaxPool2d | AveragePool2d, parts: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+def spread_out(
+    layer: MaxPool2d | AveragePool2d, parts: list[np.ndarray], shape: tuple[int, ...]
+) -> np.ndarray:
     """What stands at each place of the windows, added up where it came from."""
     top, left, bottom, right = layer.padding
     height, width = shape[1:3]
