@@ -84,7 +84,8 @@ def _accuracies(axes, accuracies: pd.DataFrame) -> None:
     axes.axhline(100 * accuracies["digital"].iloc[0], color="0.6", linewidth=0.8, linestyle=":")
     axes.axhline(100 * accuracies["target"].iloc[0], **CLEAN)
     if len(times) > 1:
-        axes.set_xticks(range(len(times)), [word.replace(" ", "\n", 1) for word in grid_in_words(times)])
+        words = [word.replace("before ", "before\n") for word in grid_in_words(times)]
+        axes.set_xticks(range(len(times)), words)
         axes.set_xlabel("Time since the reference read")
     else:
         axes.set_xlim(-0.5, accuracies["chip"].nunique() - 0.5)
