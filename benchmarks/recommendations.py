@@ -166,7 +166,8 @@ def main() -> None:
 
 def tell(rows: pd.DataFrame, name: str) -> None:
     """What the runs of a space show."""
-    wrong = int((rows.get("false", pd.Series(dtype=object)) == True).sum())  # noqa: E712
+    rows = rows.reindex(columns=[*rows.columns.union(["price", "cheapest", "false"], sort=False)])
+    wrong = int((rows["false"] == True).sum())  # noqa: E712
     low, high = clopper_pearson(wrong, len(rows))
     asked = rows[rows["reachable"] & rows["cheapest"].notna()]
     near = (asked["price"] <= 1.1 * asked["cheapest"] + 1e-9).mean()

@@ -70,7 +70,7 @@ def test_the_cheapest_design_is_found_with_few_chips(hinted):
         noise = rng.dirichlet([2, 2, 2]) * rng.uniform(0.03, 0.08)
         chips = KnownChips(noise, seed)
         search = _search(chips, hints=np.log(chips.share) if hinted else None)
-        found = search.cheapest(plan)
+        found = search.cheapest(plan, 0.5)
         safe = PRICES[chips.yields() >= plan.yield_for(0.9)].min()
         near.append(found is not None and PRICES[found] <= 1.1 * safe)
         certified.append(plan.power(chips.yields()[found]))
@@ -87,7 +87,7 @@ def test_a_goal_out_of_reach_is_not_met():
     chips = KnownChips((0.25, 0.05, 0.05), 1)
     assert chips.yields().max() < 0.8
     search = _search(chips)
-    assert search.cheapest(plan) is None
+    assert search.cheapest(plan, 0.5) is None
     best = int(np.argmax(search.expected_yields()))
     assert chips.yields()[best] > chips.yields().max() - 0.1
 
@@ -96,7 +96,7 @@ def test_a_design_that_failed_is_not_taken_again_and_tells_of_its_neighbours():
     plan = acceptance_plan(1000, 0.95, 0.03)
     chips = KnownChips((0.03, 0.02, 0.01), 2)
     search = _search(chips, most=12_000)
-    first = search.cheapest(plan)
+    first = search.cheapest(plan, 0.5)
     before = search.chances(plan)
     search.refuse(first, np.full(1000, -5))
     after = search.chances(plan)
@@ -104,7 +104,7 @@ def test_a_design_that_failed_is_not_taken_again_and_tells_of_its_neighbours():
     near = [n for n in range(len(PRICES)) if np.abs(CHOICES[n] - CHOICES[first]).sum() == 1]
     untried = [n for n in near if not chips.tried(n)]
     assert all(after[n] <= before[n] for n in untried)
-    assert search.cheapest(plan) != first
+    assert search.cheapest(plan, 0.5) != first
 
 
 def test_the_law_of_the_known_chips():

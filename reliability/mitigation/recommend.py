@@ -34,6 +34,8 @@ from reliability.units import YEAR
 _CERTIFICATE = 0.15
 _LEAST_CHIPS, _MOST_CHIPS = 100, 2000
 _POWER = 0.95
+# What a failed attempt costs, in prices of its design: the last has no other behind it.
+_RETRY = (0.5, 1.0, 4.0)
 # Chips of designs on the frontier, and how many of these there are.
 _SHOWN, _FRONTIER = 64, 8
 # Where nothing meets the goal, so many of the best designs are tried on so many chips.
@@ -228,7 +230,7 @@ def _attempts(search: Search, chips: CommonChips, goal: Goal, largest: int, budg
                 f"budget = {budget} leaves {largest} chips for the certificate, too few to show that "
                 f"{goal.at_least:.1%} of chips pass: allow more, or ask for less"
             )
-        number = search.cheapest(plan)
+        number = search.cheapest(plan, _RETRY[attempt - 1])
         if number is None:
             break
         plan = _plan_for(search, number, plan)

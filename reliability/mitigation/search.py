@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.special import betaincinv
+from scipy.special import betaincinv, ndtr, ndtri
 
 from reliability.mitigation.common_chips import CommonChips
 from reliability.mitigation.response import Observation, Response
@@ -26,8 +26,8 @@ _WORTH = 0.6
 _TRUST = 12.0
 # Chips that a choice needs, and from which on a design speaks for itself.
 _MANY, _OWN = 432, 144
-# The least chance that an attempt is made with, and what a failed one costs, in prices of the design.
-_FAIR, _RETRY = 0.5, 0.5
+# The least chance that an attempt is made with.
+_FAIR = 0.5
 _QUANTILES = (np.arange(16) + 0.5) / 16
 
 
@@ -62,6 +62,7 @@ class Search:
     most: int
     progress: Callable[[int, int, str], None] | None = None
     refused: dict[int, np.ndarray] = field(default_factory=dict)
+    harder: float = 0.0
     response: Response = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,8 +79,14 @@ class Search:
             self._try(int(number), _FEW)
         self._learn()
 
-    def cheapest(self, plan: AcceptancePlan) -> int | None:
+    def cheapest(self, plan: AcceptancePlan, retry: float) -> int | None:
         """Number of the cheapest design that the plan's certificate is likely to be found for.
+
+        Parameters
+        ----------
+        plan : AcceptancePlan
+        retry : float
+            What a failed attempt costs, in prices of its design: few are left, and they share the risk.
 
         Returns
         -------
@@ -94,13 +101,13 @@ class Search:
         tried = np.array([self.chips.tried(n) for n in range(len(self.designs))])
         # The luckiest of many designs with few chips looks better than it is.
         enough = tried >= min(tried.max(), _MANY)
-        worth = self.prices * (1 + _RETRY * (1 - chances))
+        worth = self.prices * (1 + retry * (1 - chances))
         fair = [n for n in range(len(self.designs)) if enough[n] and chances[n] >= _FAIR]
         return min(fair, key=lambda n: (worth[n], n), default=None)
 
     def chances(self, plan: AcceptancePlan) -> np.ndarray:
         """Probability that each design would be certified, shape (designs,); zero for those refused."""
-        found = self.response.mean_of(plan.power)
+        found = self.response.mean_of(lambda yields: plan.power(self._of_fresh(yields)))
         expected = self.response.expected()
         for number in self.tried:
             passed, tried = self.observed_yield(number)
@@ -108,7 +115,7 @@ class Search:
             if tried >= _FEW:
                 good = passed + trust * expected[number] + 0.5
                 bad = tried - passed + trust * (1 - expected[number]) + 0.5
-                own = float(plan.power(betaincinv(good, bad, _QUANTILES)).mean())
+                own = float(plan.power(self._of_fresh(betaincinv(good, bad, _QUANTILES))).mean())
                 # Few chips say little of a tail; their margins, from which the response learns, say more.
                 weight = tried / (tried + 4 * _FEW)
                 found[number] = weight * own + (1 - weight) * found[number]
@@ -122,10 +129,19 @@ class Search:
         ----------
         number : int
         margins : ndarray, shape (chips,)
-            Of the fresh chips.
+            Of the fresh chips, on fresh inputs. As much as these failed more often than the search's chips
+            (in standard deviations of a normal), all designs are taken to.
         """
         self.refused[number] = margins
+        passed, tried = self.observed_yield(number)
+        seen = ndtri((passed + 0.5) / (tried + 1))
+        fresh = ndtri(((margins >= 0).sum() + 0.5) / (len(margins) + 1))
+        self.harder = max(self.harder, float(seen - fresh))
         self._learn()
+
+    def _of_fresh(self, yields: np.ndarray) -> np.ndarray:
+        """Yields on fresh inputs, of those on the search's."""
+        return ndtr(ndtri(yields) - self.harder) if self.harder else yields
 
     def estimate(self, numbers: Sequence[int], chips: int) -> None:
         """Try designs on at least so many chips."""
