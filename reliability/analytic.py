@@ -261,13 +261,7 @@ class AnalyticNetwork:
         """
         key = self._fingerprint(chips)
         if key not in _checks:
-            scores = np.concatenate(
-                [
-                    self.simulation.block(0, first, min(self.simulation.block_chips, chips - first)).scores
-                    for first in range(0, chips, self.simulation.block_chips)
-                ]
-            ).ravel()
-            _checks[key] = Check(self.accuracy, scores)
+            _checks[key] = Check(self.accuracy, self.simulation.observe(0, chips).scores.ravel())
         found = _checks[key]
         if not found.agrees:
             raise RunError(

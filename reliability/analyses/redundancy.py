@@ -238,12 +238,7 @@ def _squared_errors(
         arithmetic=setting.arithmetic,
         calibration=np.resize(x, (max(len(x), chip.calibration_inputs), x.shape[1])),
     )
-    step = simulation.block_chips
-    blocks = [
-        simulation.block(0, first, min(step, setting.chips - first)).scores.ravel()
-        for first in range(0, setting.chips, step)
-    ]
-    return np.concatenate(blocks)
+    return simulation.observe(0, setting.chips).scores.ravel()
 
 
 def _draw(tables: Mapping[str, pd.DataFrame], reference: float) -> Any:

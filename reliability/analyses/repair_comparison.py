@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from reliability.analysis import Analysis, Answer, Setting
@@ -238,10 +237,10 @@ def _outcomes(simulation: Simulation, setting: Setting, done: int, conditions: i
             f"metric = {setting.metric!r}: repairs are compared by metrics that are right or wrong on each "
             f'input, such as "top-1"'
         )
-    step, blocks = simulation.block_chips, []
-    for first in range(0, setting.chips, step):
-        blocks.append(simulation.block(0, first, min(step, setting.chips - first)).bits[:, 0, 0])
+
+    def watch(chips: int) -> None:
         if setting.progress:
-            reached = done * setting.chips + min(first + step, setting.chips)
-            setting.progress(reached, conditions * setting.chips, name)
-    return Outcomes(np.concatenate(blocks), len(simulation.labels))
+            setting.progress(done * setting.chips + chips, conditions * setting.chips, name)
+
+    seen = simulation.observe(0, setting.chips, watch=watch)
+    return Outcomes(seen.bits[:, 0, 0], len(simulation.labels))

@@ -84,13 +84,8 @@ class Comparison:
             if known == chip:
                 return seen, is_right
         simulation.check_ideal()
-        step, chips = simulation.block_chips, self.setting.chips
-        blocks = [simulation.block(0, at, min(step, chips - at)) for at in range(0, chips, step)]
-        scores, checksums = (
-            np.concatenate([getattr(block, name).ravel() for block in blocks])
-            for name in ("scores", "checksums")
-        )
-        self._known.append((chip, _Seen(scores, checksums)))
+        found = simulation.observe(0, self.setting.chips)
+        self._known.append((chip, _Seen(found.scores.ravel(), found.checksums.ravel())))
         if self.setting.progress:
             self.setting.progress(self._done, self.total, "descriptions")
         return self._known[-1][1], is_right

@@ -93,7 +93,7 @@ class TrainingAccuracy:
         if self.is_analytic:
             return np.array([AnalyticNetwork(self.network, self.inputs, chip, **self._options).accuracy])
         simulation = Simulation(self.network, self.inputs, chip, role="search", **self._options)
-        return simulation.block(0, 0, self.chips).scores.ravel()
+        return simulation.observe(0, self.chips).scores.ravel()
 
     def row(self, scores: np.ndarray) -> dict[str, Any]:
         """Columns of a table that say what the scores of one description estimate."""

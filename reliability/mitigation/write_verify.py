@@ -206,11 +206,8 @@ def _look(
 ) -> dict[str, Any]:
     """Mean drop of consecutive chips, with an upper bound of that confidence."""
     simulation = setting.simulation(chip=chip, role=role)
-    step = simulation.block_chips
-    numbers = np.arange(first, first + setting.chips)
-    blocks = [simulation.evaluate(0, numbers[at : at + step]) for at in range(0, len(numbers), step)]
-    drops = simulation.reference.mean() - np.concatenate([block.scores[:, 0, 0] for block in blocks])
-    cycles = np.concatenate([block.cycles.sum(axis=1) for block in blocks])
+    seen = simulation.observe(first, setting.chips)
+    drops, cycles = simulation.reference.mean() - seen.scores[:, 0, 0], seen.cycles.sum(axis=1)
     nwc = float((cycles[:, 0] / np.maximum(cycles[:, 1], 1)).mean())
     # One side of a two-sided interval.
     high = chips_interval(drops, max(2 * confidence - 1, 1e-9), DIFFERENCE).high
