@@ -175,6 +175,12 @@ def crossbars_of(network: Network, chip: Chip) -> dict[str, Crossbar]:
     return crossbars
 
 
+def analog_crossbars(network: Network, chip: Chip) -> dict[str, Crossbar]:
+    """The layers of a chip that stand on devices, by name."""
+    found = crossbars_of(chip_network(network, chip), chip)
+    return {name: crossbar for name, crossbar in found.items() if crossbar.settings.analog}
+
+
 def _check_levels(settings: LayerChip) -> None:
     """Raise :class:`UserError` where a mapping asks for more conductances than the device holds."""
     device, mapping = settings.device, settings.mapping

@@ -14,7 +14,8 @@ from typing import Literal
 
 from reliability.checks import check
 from reliability.chip import Chip
-from reliability.mitigation.added import Added, analog_crossbars
+from reliability.crossbar import analog_crossbars
+from reliability.mitigation.added import Added
 from reliability.mitigation.bias import calibration_reads
 from reliability.mitigation.compensation import check_whole
 from reliability.mitigation.cure import Cure
@@ -63,5 +64,5 @@ class AdaptiveStatistics(Cure):
 
     def adds(self, network: Network, chip: Chip) -> Added:
         """Multiplications of the calibration inputs, and a factor and an offset a column."""
-        columns = sum(len(crossbar.matrix) for crossbar in analog_crossbars(network, chip))
+        columns = sum(len(crossbar.matrix) for crossbar in analog_crossbars(network, chip).values())
         return Added(calibration_reads(network, chip, self.inputs), self.inputs, factors=2 * columns)

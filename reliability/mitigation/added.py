@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from reliability.chip import Chip
-from reliability.crossbar import Crossbar, chip_network, crossbars_of
-from reliability.network import Network
+from reliability.crossbar import Crossbar
 
 
 @dataclass(frozen=True)
@@ -34,13 +31,6 @@ class Added:
     first_reads: int = 0
     factors: int = 0
     writes: float = 0.0
-
-
-def analog_crossbars(network: Network, chip: Chip) -> Iterator[Crossbar]:
-    """The layers of a chip that stand on devices."""
-    for crossbar in crossbars_of(chip_network(network, chip), chip).values():
-        if crossbar.settings.analog:
-            yield crossbar
 
 
 def arrays_beside(crossbar: Crossbar) -> int:

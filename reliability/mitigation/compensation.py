@@ -8,8 +8,9 @@ from typing import Literal, get_args
 
 from reliability.checks import check
 from reliability.chip import Chip
+from reliability.crossbar import analog_crossbars
 from reliability.errors import UserError
-from reliability.mitigation.added import Added, analog_crossbars, arrays_beside
+from reliability.mitigation.added import Added, arrays_beside
 from reliability.mitigation.cure import Cure
 from reliability.network import Network
 
@@ -58,7 +59,7 @@ class DriftCompensation(Cure):
     def adds(self, network: Network, chip: Chip) -> Added:
         """Reads with one row driven at a time, and the factors; with a reference, its read-outs too."""
         reads = factors = 0
-        for crossbar in analog_crossbars(network, chip):
+        for crossbar in analog_crossbars(network, chip).values():
             reads += crossbar.matrix.shape[1] * arrays_beside(crossbar)
             factors += len(crossbar.matrix) if self.factor == "column" else 1
         return Added(reads, first_reads=0 if self.factor == "exact" else reads, factors=2 * factors)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from reliability.checks import check, is_number
 from reliability.chip import Chip
-from reliability.mitigation.added import Added, analog_crossbars
+from reliability.crossbar import analog_crossbars
+from reliability.mitigation.added import Added
 from reliability.mitigation.compensation import check_whole
 from reliability.mitigation.cure import Cure
 from reliability.network import Network
@@ -50,7 +51,7 @@ class Refresh(Cure):
 
     def adds(self, network: Network, chip: Chip, horizon_s: float) -> Added:
         """Write cycles of all cells until ``horizon_s``, the first programming not counted."""
-        cells = sum(crossbar.devices for crossbar in analog_crossbars(network, chip))
+        cells = sum(crossbar.devices for crossbar in analog_crossbars(network, chip).values())
         return Added(writes=math.floor(horizon_s / self.every_s) * self.cycles * cells)
 
     def look_at(self, times_s: Sequence[float]) -> tuple[float, ...]:

@@ -17,7 +17,7 @@ from reliability.moments import check_independent
 from reliability.sensitivity.drops import Drops
 from reliability.sensitivity.estimate import Estimate, exact
 from reliability.sensitivity.measure import DROP, LOSS, Measure
-from reliability.sensitivity.question import Question, analog_crossbars
+from reliability.sensitivity.question import Question, setting_crossbars
 
 
 def _refuses_analytic(question: Question) -> str | None:
@@ -27,7 +27,7 @@ def _refuses_analytic(question: Question) -> str | None:
     if question.setting.metric != "top-1":
         return "the analytic network knows the metric top-1 only"
     try:
-        for crossbar in analog_crossbars(question.setting).values():
+        for crossbar in setting_crossbars(question.setting).values():
             check_independent(crossbar)
     except UserError as error:
         return str(error)

@@ -12,7 +12,7 @@ import numpy as np
 
 from reliability.analysis import Setting
 from reliability.chip import Chip, LayerChip
-from reliability.crossbar import Crossbar, chip_network, crossbars_of
+from reliability.crossbar import Crossbar, analog_crossbars
 from reliability.effects import effect_names, resolved
 from reliability.errors import UserError
 from reliability.latents import Role, key
@@ -149,7 +149,7 @@ def question_of(
         raise UserError(f'of = {of!r} must be "layers" or "effects"')
     check_level(level)
     chips = whole("chips", setting.chips, 3, 2**31)
-    crossbars = analog_crossbars(setting)
+    crossbars = setting_crossbars(setting)
     names = list(crossbars) if of == "layers" else list(effect_names(resolved(setting.chip)))
     if not names:
         wanted = "analog layers" if of == "layers" else "effects"
@@ -175,11 +175,9 @@ def question_of(
     return Question(setting, of, grouped, sources, orders(len(grouped)), orders(len(sources)), role, level)
 
 
-def analog_crossbars(setting: Setting) -> dict[str, Crossbar]:
+def setting_crossbars(setting: Setting) -> dict[str, Crossbar]:
     """The analog layers of a setting's chip."""
-    chip = resolved(setting.chip)
-    found = crossbars_of(chip_network(setting.network, chip), chip)
-    return {name: crossbar for name, crossbar in found.items() if crossbar.settings.analog}
+    return analog_crossbars(setting.network, resolved(setting.chip))
 
 
 def _grouped(names: Sequence[str], groups: Mapping[str, str], of: Of) -> dict[str, tuple[str, ...]]:

@@ -13,7 +13,7 @@ from reliability.latents import Role
 from reliability.sensitivity.drops import simulate_runs
 from reliability.sensitivity.estimate import Estimate
 from reliability.sensitivity.measures import MEASURES, chosen_measures, runs_of
-from reliability.sensitivity.question import Of, Question, analog_crossbars, question_of
+from reliability.sensitivity.question import Of, Question, question_of, setting_crossbars
 from reliability.settings import whole
 from reliability.statistics.ranking import ranking
 
@@ -82,7 +82,7 @@ def measure_sensitivity(
             f"take fewer chips, inputs, measures or groups, or allow more"
         )
     drops = simulate_runs(asked, runs)
-    crossbars = analog_crossbars(setting)
+    crossbars = setting_crossbars(setting)
     tables = [_table(asked, name, MEASURES[name].find(asked, drops), crossbars) for name in chosen]
     return pd.concat(tables, ignore_index=True)
 

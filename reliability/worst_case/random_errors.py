@@ -18,7 +18,7 @@ from reliability.latents import draw_latents
 from reliability.montecarlo import simulate
 from reliability.network import Network
 from reliability.worst_case.attack import check_attack
-from reliability.worst_case.surface import Inputs, Unit, analog_crossbars, largest_weight
+from reliability.worst_case.surface import Inputs, Unit, largest_weight, some_crossbars
 
 
 def weight_deviations(network: Network, chip: Chip) -> dict[str, float]:
@@ -42,7 +42,7 @@ def weight_deviations(network: Network, chip: Chip) -> dict[str, float]:
         If a weight's error is not the same independent normal for all weights of a layer.
     """
     found = {}
-    for name, own in analog_crossbars(network, resolved(chip)).items():
+    for name, own in some_crossbars(network, resolved(chip)).items():
         device, mapping = own.settings.device, own.settings.mapping
         assert mapping is not None
         plain = isinstance(device, Gaussian) and not device.clamp and device.sigma > 0
@@ -96,7 +96,7 @@ def uniform_noise(
     """
     check_attack("max", bound, 1, 1)
     mapped = mapped_network(network, chip)
-    crossbars = analog_crossbars(network, chip)
+    crossbars = some_crossbars(network, chip)
     layers = {"*": LayerChip(analog=False)}
     for name, own in crossbars.items():
         assert own.settings.mapping is not None

@@ -10,7 +10,12 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from reliability.chip import Chip
-from reliability.crossbar import Crossbar, chip_network, crossbars_of, mapped_network, rolled
+from reliability.crossbar import (
+    Crossbar,
+    analog_crossbars,
+    mapped_network,
+    rolled,
+)
 from reliability.datasets import Dataset, check_labels, from_arrays
 from reliability.derivatives import chunks, weight_derivatives
 from reliability.errors import UserError
@@ -70,7 +75,7 @@ class Surface:
         check_labels(dataset, network.classes)
         self.x, self.labels = network.prepare(dataset.x), np.asarray(dataset.y)
         self.network = mapped_network(network, chip)
-        analog = analog_crossbars(network, chip)
+        analog = some_crossbars(network, chip)
         if not isinstance(unit, str) and set(unit) != set(analog):
             raise UserError(
                 f"standard deviations are given for layers {', '.join(unit) or 'none'}; "
@@ -122,10 +127,9 @@ class Surface:
         return right / len(self.x)
 
 
-def analog_crossbars(network: Network, chip: Chip) -> dict[str, Crossbar]:
+def some_crossbars(network: Network, chip: Chip) -> dict[str, Crossbar]:
     """The analog layers of a chip, at least one."""
-    crossbars = crossbars_of(chip_network(network, chip), chip)
-    analog = {name: own for name, own in crossbars.items() if own.settings.analog}
+    analog = analog_crossbars(network, chip)
     if not analog:
         raise UserError(f"chip {chip.name!r} has no analog layer: there is no weight that can err")
     return analog
