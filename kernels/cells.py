@@ -198,6 +198,18 @@ def _combine(plan, work, layer, time, slot, chip, s, block, g, v, z, readout, w)
 
 
 @compiled()
+def _add_currents(g, v, begins, count, sums):
+    """Take the sums with the sets before, which stand in ``sums``, of conductances and variances."""
+    prefer_wide_vectors()
+    size = PAIR * BLOCK
+    for i in range(count):
+        g[i] += _F(0) if begins else sums[i]
+        v[i] += _F(0) if begins else sums[size + i]
+        sums[i] = g[i]
+        sums[size + i] = v[i]
+
+
+@compiled()
 def _holds(plan, layer, s, block):
     """Whether a slice has any cell of a block."""
     if layer.held_at < 0:
@@ -310,8 +322,7 @@ def realise(plan, work, index, time, program, readout, share, slot, chip):
             # Behind the first slice's targets stands what all slices together shall hold.
             first = layer.targets_at + layer.slice_step + block * BLOCK
             take(left, plan.targets[first : first + BLOCK])
-        for s in range(layer.slices):
-            factor = plan.parameters[layer.significance_at + s]
+        for s in range(layer.slices * layer.sets):
             first = layer.targets_at + s * layer.slice_step + block * BLOCK
             signed = corrected if layer.corrected and s > 0 else plan.targets[first : first + BLOCK]
             present = devices if _holds(plan, layer, s, block) else 0
@@ -343,6 +354,7 @@ def realise(plan, work, index, time, program, readout, share, slot, chip):
                             g[here], v[here],
                         )  # fmt: skip
             if program and layer.corrected and s + 1 < layer.slices:
+                factor = plan.parameters[layer.significance_at + s]
                 following = plan.parameters[layer.significance_at + s + 1]
                 _correct(left, g, devices, factor, layer.g_min, layer.g_range, following, corrected)
             for device in range(present):
@@ -360,8 +372,14 @@ def realise(plan, work, index, time, program, readout, share, slot, chip):
             if wired:
                 _keep(work, layer, s, block, g, v)
                 continue
-            w = target if share else _weights_at(work, layer, s, block)
-            total += _combine(plan, work, layer, time, slot, chip, s, block, g, v, z, readout, w)
+            at = s
+            if layer.sets > 1:
+                _add_currents(g, v, s == 0, devices * BLOCK, work.currents)
+                if s + 1 < layer.sets:
+                    continue
+                at = 0
+            w = target if share else _weights_at(work, layer, at, block)
+            total += _combine(plan, work, layer, time, slot, chip, at, block, g, v, z, readout, w)
             if share:
                 deviate(w, signed, layer.scale, work.deviations[used : used + BLOCK])
                 used += BLOCK

@@ -101,7 +101,7 @@ def find_faults(layer, effects, latents, chip, stuck, field, scratch):
     for i in range(BLOCK):
         worn[i], state[i] = _F(2), _F(2)
     across, down = tiles_of(layer)
-    for copy in range(layer.slices * layer.devices):
+    for copy in range(layer.slices * layer.sets * layer.devices):
         own_stuck = stuck[copy * size : (copy + 1) * size]
         for block in range(layer.blocks):
             _draw(latents, effects.stuck_latent, chip, copy, block, u)

@@ -22,6 +22,7 @@ LAYER = np.dtype(
         ("references", np.int64),  # lines behind a group's columns that are subtracted from them
         ("tile_columns", np.int64),  # columns that share a reference
         ("slices", np.int64),  # arrays that hold one weight
+        ("sets", np.int64),  # of a weight's cells in one array, whose currents add up
         ("slice_step", np.int64),  # from one slice's weights, variances and targets to the next
         ("significance_at", np.int64),  # in parameters: digital factor of each slice
         ("held_at", np.int64),  # in parameters: whether each slice has each line; -1: all have all
@@ -305,6 +306,7 @@ Workspace = namedtuple(
         "state",  # float32: what programming left in the devices
         "arena",  # float32: activations
         "cells",  # float32: latents, targets, conductances and variances of one block
+        "currents",  # float32: conductances and variances of one block, added up over sets of cells
         "gains",  # float32: what one chip's cells are multiplied by
         "stuck",  # float32: what one chip's broken cells conduct
         "aims",  # float32: targets of the cells of one repaired chip, uS

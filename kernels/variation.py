@@ -63,7 +63,7 @@ def find_gains(layer, effects, latents, chip, gains, field, before, z):
     _draw(latents, effects.die_latent, chip, 0, 0, z)
     common += effects.die * z[0]
     across, down = tiles_of(layer)
-    for copy in range(layer.slices * layer.devices):
+    for copy in range(layer.slices * layer.sets * layer.devices):
         own_gains = gains[copy * size : (copy + 1) * size]
         for i in range(size):
             own_gains[i] = common

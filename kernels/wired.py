@@ -35,7 +35,7 @@ def attenuate_layer(layer, wires, conductances, spreads, tile, work):
     """
     size = layer.blocks * BLOCK
     across, down = tiles_of(layer)
-    for copy in range(layer.slices * layer.devices):
+    for copy in range(layer.slices * layer.sets * layer.devices):
         g = conductances[copy * size : (copy + 1) * size]
         for number in range(across * down):
             first, neighbours, reference = lines_of_tile(layer, number // down)

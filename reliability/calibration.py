@@ -140,7 +140,7 @@ def _sum_ranges(
                     own[s].add(sums)
     found = {}
     for name, adc in adcs.items():
-        slices = len(crossbars[name].mapped.significance)
+        slices = len(crossbars[name].read_significance)
         given = tuple(t.value() for t in tails[name]) if name in tails else (float(adc.range),) * slices
         found[name] = Ranges(ranges[name].signed, ranges[name].inputs, given)
     return found
@@ -186,7 +186,8 @@ def input_powers(network: Network, chip: Chip, x: np.ndarray) -> dict[str, np.nd
 def conversions(crossbar: Crossbar, signed: bool) -> np.ndarray:
     """Column sums that each slice's converters read for one input, shape (slices,)."""
     tiles = math.ceil((crossbar.matrix.shape[1] - crossbar.bias_row) / crossbar.tile_rows)
-    return crossbar.mapped.held.sum(axis=1) * crossbar.places * tiles * crossbar.pulses(signed)
+    held = crossbar.mapped.held[: len(crossbar.read_significance)]
+    return held.sum(axis=1) * crossbar.places * tiles * crossbar.pulses(signed)
 
 
 def _converts(crossbar: Crossbar) -> bool:
@@ -201,7 +202,8 @@ def _activations(network: Network, x: np.ndarray) -> Iterator[dict[str, np.ndarr
 
 def _column_sums(crossbar: Crossbar, x: np.ndarray, ranges: Ranges) -> Iterator[tuple[int, np.ndarray]]:
     """Sums of every tile, slice and pulse: (slice, sums) with one sum an input, place and line."""
-    window, weights = crossbar.window, crossbar.slice_weights.astype(np.float32)
+    window, slices = crossbar.window, len(crossbar.read_significance)
+    weights = crossbar.slice_weights[:slices].astype(np.float32)
     rows, groups = crossbar.matrix.shape[1] - crossbar.bias_row, window.groups
     own = weights.shape[1] // groups
     for pulse, bias_input in pulses_of(crossbar, x, ranges):

@@ -51,9 +51,10 @@ class Slices:
     columns : float or tuple of int
         Weight columns that the slices beyond the first hold; the others have one copy. A share: so many of
         the largest Euclidean norm, at least one. Or the columns' numbers. Only of equal slices.
-    combine : {"mean", "median"}
+    combine : {"mean", "median", "current"}
         ``"median"``: of equal slices, an odd number: a vote. Each slice's sums are added up over tiles and
-        pulses by themselves, and their median is what the column gives.
+        pulses by themselves, and their median is what the column gives. ``"current"``: equal slices stand in
+        one array, where the currents of a weight's cells add up before the converter reads them, once.
     """
 
     count: int = 1
@@ -61,7 +62,7 @@ class Slices:
     base: float = 1.0
     bits: int = 2
     columns: float | tuple[int, ...] = 1.0
-    combine: Literal["mean", "median"] = "mean"
+    combine: Literal["mean", "median", "current"] = "mean"
 
     def __post_init__(self) -> None:
         check(is_whole(self.count, 1, 16), "slices.count", self.count, "a whole number from 1 to 16")
@@ -83,12 +84,17 @@ class Slices:
             good = is_number(columns, 1e-9, 1)
         allowed = "a share above 0 and at most 1, or a list of different columns, counted from 0"
         check(good, "slices.columns", columns, allowed)
-        check(self.combine in ("mean", "median"), "slices.combine", self.combine, '"mean" or "median"')
+        ways = ("mean", "median", "current")
+        check(self.combine in ways, "slices.combine", self.combine, ", ".join(f'"{w}"' for w in ways))
         if columns != 1:
             check(equal, "slices.columns", columns, "1 but for equal slices (fill 'equal', base 1)")
+        if self.combine != "mean":
+            allowed = "\"mean\" but for equal slices (fill 'equal', base 1)"
+            check(equal, "slices.combine", self.combine, allowed)
         if self.combine == "median":
-            check(equal, "slices.combine", "median", "\"mean\" but for equal slices (fill 'equal', base 1)")
             check(self.count % 2 == 1, "slices.count", self.count, "odd for slices.combine 'median'")
+        if self.combine == "current":
+            check(columns == 1, "slices.columns", columns, "1 for slices.combine 'current'")
 
 
 @dataclass(frozen=True)

@@ -102,11 +102,24 @@ class Crossbar:
         return self.settings.analog and mapping.slices.combine == "median" and mapping.slices.count > 1
 
     @property
+    def sets(self) -> int:
+        """Sets of cells that one array holds, whose currents add up."""
+        mapping = self.settings.mapping
+        assert mapping is not None
+        return mapping.slices.count if mapping.slices.combine == "current" else 1
+
+    @property
+    def read_significance(self) -> np.ndarray:
+        """Digital factor of each slice that is read by itself, float64."""
+        significance = self.mapped.significance
+        return significance if self.sets == 1 else significance.sum(keepdims=True)
+
+    @property
     def is_tiled(self) -> bool:
         """Whether sums of tiles, slices or pulses are taken one by one, and not as one sum."""
         mapping, tile = self.settings.mapping, self.settings.tile
         assert mapping is not None and tile is not None
-        split = mapping.slices.count > 1 or mapping.scheme == "offset"
+        split = mapping.slices.count > self.sets or mapping.scheme == "offset"
         return self.settings.analog and (split or tile.dac is not None or tile.adc is not None)
 
     @property
@@ -170,6 +183,7 @@ def crossbars_of(network: Network, chip: Chip) -> dict[str, Crossbar]:
             matrix = np.column_stack([matrix, bias])
         if settings.analog:
             _check_columns(node.name, settings, len(matrix))
+            _check_places(node.name, settings)
         window, places = window_of(node.layer, source), int(np.prod(network.shapes[node.name][1:]))
         crossbars[node.name] = Crossbar(node.name, matrix, bool(bias_row), window, source, places, settings)
     return crossbars
@@ -203,6 +217,26 @@ def _check_columns(name: str, settings: LayerChip, count: int) -> None:
         raise UserError(
             f"mapping.slices.columns of layer {name!r} names column {max(columns)}: it has columns 0 to "
             f"{count - 1}"
+        )
+
+
+def _check_places(name: str, settings: LayerChip) -> None:
+    """Raise :class:`UserError` where cells share an array and it matters where each stands."""
+    assert settings.mapping and settings.tile and settings.variation and settings.faults and settings.repair
+    faults = settings.faults
+    places = {
+        "tile.wires": settings.tile.wires.is_on,
+        "variation.tile or .field": settings.variation.tile > 0 or settings.variation.field > 0,
+        "faults.cluster_rate": faults.cluster_rate > 0,
+        "faults.open_rows or .open_columns": faults.open_rows > 0 or faults.open_columns > 0,
+        "repair": settings.repair.is_on,
+    }
+    found = [what for what, is_on in places.items() if is_on]
+    if settings.mapping.slices.combine == "current" and found:
+        raise UserError(
+            f"layer {name!r}: where several cells of a weight stand in one array (mapping.slices.combine = "
+            f'"current") is not known, which {found[0]} asks for: let them stand in arrays of their own '
+            f'("mean")'
         )
 
 

@@ -103,7 +103,8 @@ class LayerRecords:
         blocks = math.ceil(layer.lines * rows / BLOCK)
         record: dict[str, Any] = dict.fromkeys(layout.LAYER.names or (), 0)
         record |= {"rows": rows, "columns": columns, "blocks": blocks, "analog": int(layer.settings.analog)}
-        record |= {"lines": layer.lines, "tile_columns": columns, "slices": 1, "pulses": 1, "pulse_base": 1}
+        record |= {"lines": layer.lines, "tile_columns": columns, "slices": 1, "sets": 1}
+        record |= {"pulses": 1, "pulse_base": 1}
         record |= {"groups": layer.window.groups, "group_channels": layer.window.channels}
         record |= {"bias_row": int(layer.bias_row), "readings": 1, "slice_step": blocks * BLOCK}
         record["tiles_at"], record["tiles"] = graph.windows[layer.name]
@@ -163,18 +164,18 @@ class LayerRecords:
     def _add_devices(self, layer: Crossbar, record: dict[str, Any], graph: Graph) -> None:
         device, mapping, mapped = layer.settings.device, layer.settings.mapping, layer.mapped
         assert device is not None and mapping is not None
-        blocks, slices = record["blocks"], len(mapped.significance)
-        devices = layer.copies // slices
+        blocks, slices = record["blocks"], len(layer.read_significance)
+        devices = layer.copies // (slices * layer.sets)
         record |= {"references": mapped.references, "tile_columns": mapped.tile_columns, "slices": slices}
-        record["devices"] = devices
-        record["significance_at"] = append(self.parameters, mapped.significance)
+        record |= {"devices": devices, "sets": layer.sets}
+        record["significance_at"] = append(self.parameters, layer.read_significance)
         if not mapped.held.all():
             record["held_at"] = append(self.parameters, mapped.held)
             record["shares_at"] = append(self.parameters, mapped.line_significance)
         record["votes"] = int(layer.votes)
         record["tiled"] = int(layer.is_tiled)
         record["weights_at"] = sum(a.size for a in self.weights)
-        for weights in layer.slice_weights:
+        for weights in layer.slice_weights[:slices]:
             append(self.weights, padded(weights, blocks))
         targets = list(layer.targets_us)
         if mapping.slices.fill == "corrected" and slices > 1:
@@ -183,7 +184,7 @@ class LayerRecords:
         record["targets_at"] = sum(a.size for a in self.targets)
         for target in targets:
             append(self.targets, padded(target, blocks))
-        record["scale"] = mapped.weight_scale / layer.range_us
+        record["scale"] = mapped.weight_scale / (layer.range_us * layer.sets)
         record["g_min"], record["g_range"] = device.g_min_us, layer.range_us
         record["program"] = law_address(device.program)
         record["conductance"] = law_address(device.conductance)
@@ -192,7 +193,7 @@ class LayerRecords:
         # A chip seen at one time only needs no memory of its devices beyond the block at hand.
         size = devices * device.states * BLOCK
         record["state_step"] = size if len(self.times) > 1 else 0
-        self.state_size += size * (blocks * slices if len(self.times) > 1 else 1)
+        self.state_size += size * (blocks * slices * layer.sets if len(self.times) > 1 else 1)
         record["program_parameters"] = len(device.program_parameters())
         record["program_parameters_at"] = append(self.parameters, np.array(device.program_parameters()))
         per_time = [device.time_parameters(t, self.chip.frozen_below_s) for t in self.times]

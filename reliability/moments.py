@@ -373,12 +373,17 @@ def _layer(
         mean, variance, read = cells(signed)
     scale = mapped.weight_scale / crossbar.range_us
     mean, variance, read = mean * scale, variance * scale**2, read * scale**2
+    significance, of_line = mapped.significance[:, None] * mapped.held, mapped.line_significance
+    if crossbar.sets > 1:
+        # Currents add up before anything is read.
+        mean, variance, read = mean[:1], variance[:1] / crossbar.sets, read[:1] / crossbar.sets
+        significance = of_line = np.ones(significance[:1].shape)
     readout = np.zeros(0)
     if chip.compensation != "none":
-        readout = mapped.line_significance[:, :, None] * _mean_magnitude(mean, variance + read)
-    significance = mapped.significance[:, None, None] * mapped.held[:, :, None]
+        readout = of_line[:, :, None] * _mean_magnitude(mean, variance + read)
     lines = [
-        (significance**power * part).sum(axis=0) for power, part in ((1, mean), (2, variance), (2, read))
+        (significance[:, :, None] ** power * part).sum(axis=0)
+        for power, part in ((1, mean), (2, variance), (2, read))
     ]
     columns, rows = crossbar.matrix.shape
     groups, references = crossbar.window.groups, mapped.references

@@ -344,6 +344,7 @@ def _lowered(
         "state": records.state_size,
         "arena": graph.size,
         "cells": (2 * layout.PAIR + 3 + max(records.most_latents, 1)) * BLOCK,
+        "currents": 2 * layout.PAIR * BLOCK if any(r["sets"] > 1 for r in records.layers) else 1,
         "sums": graph.sums,
         "votes": graph.sums * max((r["slices"] for r in records.layers if r["votes"]), default=0),
         "converted": graph.converted,

@@ -74,7 +74,7 @@ def chip_weights(
         layer, mapped = plan.arrays.layers[index], crossbar.mapped
         slices = work.weights[layer["weights_at"] :][: layer["slices"] * layer["slice_step"]]
         slices = slices.reshape(layer["slices"], -1)[:, : layer["lines"] * layer["rows"]]
-        lines = np.tensordot(mapped.significance.astype(np.float32), slices, 1)
+        lines = np.tensordot(crossbar.read_significance.astype(np.float32), slices, 1)
         by_group = lines.reshape(layer["groups"], -1, layer["rows"])
         own = by_group.shape[1] - mapped.references
         weights = by_group[:, :own].copy()
@@ -189,7 +189,8 @@ class RealisedWeights:
         for record, name in zip(layers, self.plan.layers, strict=True):
             if name not in directions:
                 continue
-            mapped, groups = self.crossbars[name].mapped, self.crossbars[name].window.groups
+            crossbar = self.crossbars[name]
+            mapped, groups = crossbar.mapped, crossbar.window.groups
             own = directions[name] * mapped.factors[:, None]
             own = own.reshape(count, groups, -1, record["rows"])
             each = own.shape[2]
@@ -199,7 +200,7 @@ class RealisedWeights:
                 columns = slice(k * mapped.tile_columns, (k + 1) * mapped.tile_columns)
                 lines[:, :, each + k] = -own[:, :, columns].sum(axis=2)
             flat = lines.reshape(count, -1)
-            for s, significance in enumerate(mapped.significance):
+            for s, significance in enumerate(crossbar.read_significance):
                 at = record["weights_at"] + s * record["slice_step"]
                 held[:, at : at + flat.shape[1]] = flat * significance
         return np.ascontiguousarray(held.T)

@@ -360,6 +360,8 @@ def _array_lines(chip: Chip) -> list[str]:
             f"{len(some)} columns" if isinstance(some, tuple) else f"the {some:.3g} largest of the columns"
         )
         lines.append(f"more than one slice only of {which}")
+    if slices.combine == "current":
+        lines.append("the slices stand in one array, where their currents add up")
     if slices.combine == "median":
         lines.append("columns give the median of their slices' sums")
     if mapping.weight_max == "column":
@@ -378,9 +380,10 @@ def _effect_lines(chip: Chip) -> list[str]:
 
 
 def _sums_a_product(chip: Chip) -> int:
-    """Slices times pulses, as the chip has them where a layer does not say otherwise."""
-    dac = chip.tile.dac
-    return chip.mapping.slices.count * (1 if dac is None else dac.pulses(signed=False))
+    """Slices read by themselves, times pulses, as the chip has them where a layer does not say otherwise."""
+    dac, slices = chip.tile.dac, chip.mapping.slices
+    read = 1 if slices.combine == "current" else slices.count
+    return read * (1 if dac is None else dac.pulses(signed=False))
 
 
 def _converter(converter: Converter, chip: Chip) -> str:

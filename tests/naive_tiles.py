@@ -74,7 +74,7 @@ class TileTwin:
         variance = self._variance(crossbar, weights)
         columns = len(crossbar.matrix) // groups
         out = np.zeros((n, places, groups * columns), F)
-        significance = crossbar.mapped.significance.astype(F)
+        significance = crossbar.read_significance.astype(F)
         for place in range(places):
             # Slices that vote are added up by themselves.
             totals = np.zeros((len(weights) if crossbar.votes else 1, n, crossbar.lines), F)
@@ -116,16 +116,17 @@ class TileTwin:
         return np.ascontiguousarray(out.transpose(0, 2, 1).reshape(n, -1, height, width))
 
     def weights(self, crossbar: Crossbar) -> list[np.ndarray]:
-        """Programmed weights of each slice's lines."""
+        """Programmed weights of each slice's lines; of copies in one array, whose currents add up, of all."""
         device, mapping = crossbar.settings.device, crossbar.settings.mapping
         mapped = crossbar.mapped
-        scale = F(mapped.weight_scale / device.g_max_us)
+        scale = F(mapped.weight_scale / (device.g_max_us * crossbar.sets))
         sigma = F(getattr(device, "sigma", 0.0) * device.g_max_us)
         largest, pair = F(device.g_max_us), mapping.scheme == "pair"
         z = self.latents.get((crossbar.name, "programming"))
         significance = mapped.significance.astype(F)
         left = (mapped.wanted * device.g_max_us).astype(F)
-        made = []
+        made: list[np.ndarray] = []
+        currents = None
         for s in range(len(significance)):
             target = (mapped.shares[s] * device.g_max_us).astype(F)
             if mapping.slices.fill == "corrected" and s > 0:
@@ -138,6 +139,10 @@ class TileTwin:
                 g.append(fma(np.full_like(t, sigma), draw, t))
                 if getattr(device, "clamp", False):
                     g[-1] = np.maximum(g[-1], F(0))
+            if crossbar.sets > 1:
+                g = g if currents is None else [a + b for a, b in zip(g, currents, strict=True)]
+                currents = g
+                made = []
             difference = g[0] - g[1] if pair else g[0]
             held = difference if pair else F(2) * g[0] - largest
             left = left - significance[s] * held
@@ -149,10 +154,13 @@ class TileTwin:
         read = getattr(device, "read_sigma", 0.0)
         if not read:
             return None
-        scale = F(crossbar.mapped.weight_scale / device.g_max_us)
+        scale = F(crossbar.mapped.weight_scale / (device.g_max_us * crossbar.sets))
         one = F((read * device.g_max_us) ** 2)
-        both = one + one if crossbar.settings.mapping.scheme == "pair" else one
-        held = crossbar.mapped.held[:, :, None]
+        of_device = one
+        for _ in range(1, crossbar.sets):
+            of_device = of_device + one
+        both = of_device + of_device if crossbar.settings.mapping.scheme == "pair" else of_device
+        held = crossbar.mapped.held[: len(weights), :, None]
         return [
             np.where(own, np.full_like(w, both * F(scale * scale)), F(0))
             for own, w in zip(held, weights, strict=True)
@@ -200,7 +208,7 @@ class TileTwin:
     def _readings(
         self, crossbar: Crossbar, read: tuple[int, int, int], inputs: int, place: int
     ) -> np.ndarray:
-        tiled = len(crossbar.mapped.significance) > 1 or crossbar.settings.mapping.scheme == "offset"
+        tiled = len(crossbar.read_significance) > 1 or crossbar.settings.mapping.scheme == "offset"
         tiled = tiled or crossbar.settings.tile.dac is not None or crossbar.settings.tile.adc is not None
         words = key(self.seed, "readings", crossbar.name, "certify", 0.0, read if tiled else ())
         padded = -(-inputs // VECTOR) * VECTOR

@@ -59,15 +59,89 @@ def test_votes_of_convolutions_equal_their_twin(scheme, groups):
 
 
 @exact
+@pytest.mark.parametrize("scheme", ["pair", "offset"])
+@pytest.mark.parametrize("device", [GAUSSIAN, NOISY], ids=["gaussian", "noisy"])
+@pytest.mark.parametrize(("dac", "pulse_bits", "adc"), [(None, "all", None), (None, "all", 6), (5, 2, 7)])
+def test_copies_in_one_array_equal_their_twin(scheme, device, dac, pulse_bits, adc):
+    mapping = rl.Mapping("column", "devices", scheme=scheme, slices=rl.Slices(3, combine="current"))
+    # One array without converters takes all rows as one sum.
+    rows = 8 if dac or adc else 99
+    chip = rl.Chip(device=device, mapping=mapping, tile=tile(rows, 5, dac, adc, pulse_bits))
+    check_twin(perceptron(), chip)
+    check_twin(convolutional(2), chip, positive=False)
+
+
+@exact
 @pytest.mark.parametrize("columns", [0.5, (0, 2)])
 def test_copies_in_grouped_convolutions_equal_their_twin(columns):
     check_twin(convolutional(2), rl.Chip(device=NOISY, mapping=slices(2, columns=columns), tile=tile(9, 3)))
 
 
-@pytest.mark.parametrize("combine", ["mean", "median"])
+def test_copies_in_one_array_are_those_of_several_without_converters():
+    """Their cells are the same, and so is the mean of what they conduct, at every time."""
+    net = perceptron()
+    x, labels = inputs_of(net, 20)
+    effects = {
+        "telegraph": rl.Telegraph(amplitude=0.1, correlation_s=1e12),
+        "faults": rl.Faults(stuck_low=0.05),
+    }
+    found: dict[str, list[np.ndarray]] = {"mean": [], "current": []}
+    for combine, seen in found.items():
+        chip = rl.Chip(mapping=slices(3, combine=combine), **effects)
+        rl.simulate(
+            net,
+            (x, labels),
+            chip,
+            vary={"time_s": [0.0, DAY]},
+            chips=3,
+            arithmetic="float32",
+            metric=lambda z, _, seen=seen: seen.append(np.array(z)) or np.zeros(len(z)),
+        )
+    scale = np.abs(found["mean"]).max()
+    np.testing.assert_allclose(found["current"], found["mean"], atol=2e-6 * scale)
+
+
+def test_one_conversion_rounds_less_often_than_several():
+    """The mean of k roundings has 1/k of the variance of one: one array pays one conversion, and gets one."""
+    net = chain((64,), Linear(noise(32, 64)))
+    x, _ = inputs_of(net, 200)
+    largest = 1.5 * float(np.abs(net.forward(x)).max())
+    tile = rl.Tile(adc=rl.ADC(bits=6, range=largest))
+    errors = {}
+    for combine in ("mean", "current"):
+        chip = rl.Chip(device=GAUSSIAN, mapping=slices(4, combine=combine))
+        fine = chip_logits(net, x, chip, 20)
+        rough = chip_logits(net, x, replace(chip, tile=tile), 20)
+        errors[combine] = ((rough - fine) ** 2).mean()
+        rows = rl.mitigation.count_costs(net, replace(chip, tile=tile))
+        assert rows["conversions"].sum() == (32 * 4 if combine == "mean" else 32)
+        assert rows["cells"].sum() == 4 * 2 * 64 * 32
+    assert errors["mean"] == pytest.approx(errors["current"] / 4, rel=0.1)
+    step = largest / 31
+    assert errors["current"] == pytest.approx(step**2 / 12, rel=0.1)
+
+
+@pytest.mark.parametrize("field", ["variation", "faults", "tile", "repair"])
+def test_copies_in_one_array_refuse_what_asks_for_their_places(field):
+    own = {
+        "variation": rl.Variation(field=0.1),
+        "faults": rl.Faults(open_rows=0.1),
+        "tile": rl.Tile(wires=rl.Wires(word_ohm=1.0)),
+        "repair": rl.Repair(in_pair=True),
+    }
+    chip = rl.Chip(device=GAUSSIAN, mapping=slices(2, combine="current"), **{field: own[field]})
+    with pytest.raises(UserError, match=r"layer .* in one array \(mapping.slices.combine = \"current\"\)"):
+        crossbars_of(perceptron(), chip)
+    with pytest.raises(UserError, match=r"slices.columns = 0.5 must be 1 for slices.combine 'current'"):
+        rl.Slices(2, columns=0.5, combine="current")
+
+
+@pytest.mark.parametrize("combine", ["mean", "median", "current"])
 @pytest.mark.parametrize("columns", [1.0, 0.3])
 @pytest.mark.parametrize("weight_max", ["layer", "column"])
 def test_ideal_copies_give_the_digital_network(combine, columns, weight_max):
+    if combine == "current" and columns != 1:
+        pytest.skip("copies of some columns stand in arrays of their own")
     net = perceptron()
     x, _ = inputs_of(net, 40)
     mapping = rl.Mapping(weight_max, slices=rl.Slices(3, columns=columns, combine=combine))
@@ -220,12 +294,25 @@ def test_moments_are_those_of_simulated_weights(weight_max, columns):
     np.testing.assert_allclose(ratio, 1, atol=0.1)
 
 
-@pytest.mark.parametrize("combine", ["mean", "median"])
+@pytest.mark.parametrize("scheme", ["pair", "offset"])
+def test_moments_of_copies_in_one_array_hold_the_expected_factor_of_compensation(scheme):
+    net = mlp(20, 10, 6)
+    mapping = rl.Mapping(scheme=scheme, slices=rl.Slices(3, combine="current"))
+    chip = rl.Chip(mapping=mapping, compensation="global")
+    directions = {"layer0": np.eye(200, dtype=np.float32).reshape(200, 10, 20)}
+    drawn = RealisedWeights(net, chip, time_s=DAY).along(directions, 0, 400).reshape(400, 10, 20)
+    own = weight_moments(net, chip, time_s=DAY)["layer0"]
+    slope = (own.mean * drawn.mean(axis=0)).sum() / (own.mean**2).sum()
+    assert slope == pytest.approx(1, abs=0.003)
+
+
+@pytest.mark.parametrize("combine", ["mean", "median", "current"])
 def test_levels_of_one_noise_are_chips_of_their_own(combine):
     """A sweep of the noise makes all its levels from the same deviations."""
     net = mlp(20, 10, 6)
     x, labels = inputs_of(net, 8)
-    mapping = rl.Mapping("column", slices=rl.Slices(3, columns=0.5, combine=combine))
+    columns = 1.0 if combine == "current" else 0.5
+    mapping = rl.Mapping("column", slices=rl.Slices(3, columns=columns, combine=combine))
     chip = rl.Chip(device=GAUSSIAN, mapping=mapping)
     seen: list[np.ndarray] = []
 
@@ -241,9 +328,10 @@ def test_levels_of_one_noise_are_chips_of_their_own(combine):
         np.testing.assert_allclose(together[:, level], alone, atol=2e-5)
 
 
-def test_realised_weights_are_those_of_single_chips():
+@pytest.mark.parametrize("copied", [{"columns": (0, 3)}, {"combine": "current"}], ids=str)
+def test_realised_weights_are_those_of_single_chips(copied):
     net = mlp(20, 10, 6)
-    chip = rl.Chip(mapping=rl.Mapping("column", slices=rl.Slices(3, columns=(0, 3))))
+    chip = rl.Chip(mapping=rl.Mapping("column", slices=rl.Slices(3, **copied)))
     directions = {"layer0": noise(4, 10, 20)}
     found = RealisedWeights(net, chip, time_s=DAY).along(directions, 5, 2)
     for i, number in enumerate((5, 6)):
@@ -252,10 +340,11 @@ def test_realised_weights_are_those_of_single_chips():
         np.testing.assert_allclose(found[i], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_analytic_network_agrees_with_copied_columns_and_refuses_votes():
+@pytest.mark.parametrize("copied", [{"columns": 0.5}, {"combine": "current"}], ids=str)
+def test_the_analytic_network_agrees_with_copies_and_refuses_votes(copied):
     net = mlp(30, 24, 8)
     data = inputs_of(net, 150)
-    mapping = rl.Mapping("column", slices=rl.Slices(2, columns=0.5))
+    mapping = rl.Mapping("column", slices=rl.Slices(2, **copied))
     chip = rl.Chip(
         device=rl.devices.gaussian(sigma=0.1), mapping=mapping, tile=rl.Tile(adc=rl.ADC(6, range=3.0))
     )

@@ -207,11 +207,12 @@ def _products(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 def _adc_errors(crossbar: Crossbar, adc: Converter, seen: Samples, ranges: Ranges) -> Tried:
     mapped, rows = crossbar.mapped, seen.rows[crossbar.name]
     pulses = crossbar.pulses(ranges.signed) if ranges.inputs is not None else 1
-    reads = math.ceil(rows.shape[2] / crossbar.tile_rows) * len(mapped.significance) * pulses
+    slices = len(crossbar.read_significance)
+    reads = math.ceil(rows.shape[2] / crossbar.tile_rows) * slices * pulses
     rows = rows[: max(_SUMS // (crossbar.lines * reads), 64)]
     parts = list(_parts(crossbar, rows, ranges))
     exact = np.zeros((len(rows), crossbar.lines))
-    magnitudes: list[list[np.ndarray]] = [[] for _ in mapped.significance]
+    magnitudes: list[list[np.ndarray]] = [[] for _ in range(slices)]
     for s, factor, sums in parts:
         exact += factor * sums
         magnitudes[s].append(np.abs(sums[:, mapped.held[s]]).ravel())
@@ -231,19 +232,19 @@ def _adc_errors(crossbar: Crossbar, adc: Converter, seen: Samples, ranges: Range
 
 def _parts(crossbar: Crossbar, rows: np.ndarray, ranges: Ranges) -> Iterator[tuple[int, float, np.ndarray]]:
     """Sums that are converted by themselves: slice, digital factor, sums (multiplications, lines)."""
-    mapped, count = crossbar.mapped, rows.shape[2]
-    weights = crossbar.slice_weights.astype(np.float32)
+    significance, count = crossbar.read_significance, rows.shape[2]
+    weights = crossbar.slice_weights[: len(significance)].astype(np.float32)
     weights = weights.reshape(len(weights), rows.shape[1], -1, weights.shape[2])
     tile = crossbar.settings.tile
     base = float(tile.dac.base) if tile is not None and tile.dac is not None else 1.0
     for p, (pulse, bias_input) in enumerate(pulses_of(crossbar, rows, ranges)):
         for first in range(0, count, crossbar.tile_rows):
             end = min(first + crossbar.tile_rows, count)
-            for s, significance in enumerate(mapped.significance):
+            for s, of_slice in enumerate(significance):
                 sums = _products(pulse[:, :, first:end], weights[s][:, :, first:end])
                 if crossbar.bias_row and end == count:
                     sums = sums + weights[s][:, :, -1].ravel() * np.float32(bias_input)
-                yield s, float(significance) * base**p, sums
+                yield s, float(of_slice) * base**p, sums
 
 
 def _columns(crossbar: Crossbar, lines: np.ndarray) -> np.ndarray:

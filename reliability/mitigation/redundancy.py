@@ -26,19 +26,23 @@ class Redundancy(Cure):
     """Each weight of some columns stands on ``count`` cells or pairs, whose mean counts.
 
     Independent errors fall with the root of ``count``; what all copies share, such as the bias of devices
-    that are cut at zero, stays. Simulated as equal ``mapping.slices``, each in arrays of its own with its own
-    conversions, averaged digitally: ``count`` times the cells, write cycles, conversions and digital sums of
-    the columns that are copied.
+    that are cut at zero, stays. Simulated as equal ``mapping.slices``: ``count`` times the cells and write
+    cycles of the columns that are copied.
 
     Parameters
     ----------
     count : int
     columns : float or tuple of int
         A share of a layer's columns, those of largest norm, or their numbers.
+    one_array : bool
+        Whether the copies stand in one array, where their currents add up before one conversion. Otherwise
+        each stands in an array of its own, and they are averaged digitally: ``count`` times the conversions
+        and digital sums too, of which each has its own rounding.
     """
 
     count: int = 2
     columns: float | tuple[int, ...] = 1.0
+    one_array: bool = False
 
     def apply(self, chip: Chip, layers: Sequence[str] | None = None) -> Chip:
         """The chip with copies on the named layers, all by default.
@@ -46,9 +50,11 @@ class Redundancy(Cure):
         Raises
         ------
         UserError
-            If a layer's weights are cut into slices of another kind.
+            If a layer's weights are cut into slices of another kind, or some columns alone are to be copied
+            in one array.
         """
-        slices = Slices(count=self.count, columns=self.columns)
+        combine: Literal["mean", "current"] = "current" if self.one_array else "mean"
+        slices = Slices(count=self.count, columns=self.columns, combine=combine)
         return changed(chip, "mapping", lambda own: replace(check_copies(own), slices=slices), layers)
 
     def describe(self) -> str:
@@ -58,7 +64,8 @@ class Redundancy(Cure):
             which = f"{len(self.columns)} columns"
         elif self.columns < 1:
             which = f"{self.columns:.0%} of the columns"
-        return f"{self.count} copies of {which}"
+        where = " in one array" if self.one_array else ""
+        return f"{self.count} copies of {which}{where}"
 
 
 def check_copies(mapping: ChipMapping) -> ChipMapping:

@@ -147,7 +147,9 @@ def _with_converters(layer: NoisyLayer, ranges: Ranges | None, factor: float | n
         base = 1.0 if tile.dac is None else float(tile.dac.base)
         # Every sum is rounded by itself; that of an offset's reference is subtracted.
         sums = tiles * (base ** (2.0 * np.arange(pulses))).sum() * (2 if mapped.references else 1)
-        of_column = mapped.held[:, : len(mapped.factors)] * (mapped.significance * steps)[:, None]
+        significance = crossbar.read_significance
+        held = mapped.held[: len(significance), : len(mapped.factors)]
+        of_column = held * (significance * steps)[:, None]
         rounding = sums * (of_column**2).sum(axis=0) / 12
         layer = replace(layer, output_variance=rounding * (factor * mapped.factors) ** 2)
     return layer
