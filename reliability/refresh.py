@@ -54,8 +54,8 @@ def worst_times(times_s: Sequence[float], refresh_s: float) -> tuple[float, ...]
     """Times at which a chip that is refreshed must be looked at, for all of a grid to be covered.
 
     A chip is worst just before a refresh, which a grid of round times misses: refreshed once a year and seen
-    after 1, 2 and 3 years, it is always fresh. For every time of the grid that is not before the first
-    refresh, the moment just before the latest refresh is added.
+    after 1, 2 and 3 years, it is always fresh. The moment just before the first refresh is added, where the
+    grid goes so far, and for every later time of the grid that just before the latest refresh.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def worst_times(times_s: Sequence[float], refresh_s: float) -> tuple[float, ...]
         for time in times_s:
             count = divmod(time, refresh_s)[0]
             if count >= 1:
-                found.add(_before(count * refresh_s, refresh_s))
+                found |= {_before(n * refresh_s, refresh_s) for n in (1, count)}
     return tuple(sorted(found))
 
 

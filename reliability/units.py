@@ -1,4 +1,4 @@
-"""Times in seconds, and in words."""
+"""Times in seconds; times and shares in words."""
 
 import math
 from collections.abc import Sequence
@@ -10,6 +10,11 @@ WEEK = 7 * DAY
 MONTH = 30 * DAY
 YEAR = 365 * DAY
 _UNITS = ((YEAR, "year"), (MONTH, "month"), (DAY, "day"), (HOUR, "h"), (MINUTE, "min"), (1.0, "s"))
+
+
+def percent(share: float) -> str:
+    """A share in per cent, with as many digits as it has: 0.999 is 99.9%, and never 100%."""
+    return f"{100 * share:.10g}%"
 
 
 def time_in_words(seconds: float) -> str:

@@ -14,5 +14,5 @@ study = Study(
     network="digits-mlp",
     dataset="digits",
     chip=Chip(device=devices.pcm()),
-    analysis=Recommendation(max_drop=0.005),
+    analysis=Recommendation(),
 )

@@ -47,6 +47,7 @@ class Recommendation(Analysis):
 
     def plan(self, setting: Setting) -> str:
         """Designs, times and chips."""
+        _check(setting)
         space = default_space(
             setting.network, setting.chip, horizon_s=self.horizon_s, calibration=setting.calibration
         )
@@ -62,8 +63,7 @@ class Recommendation(Analysis):
 
     def answer(self, setting: Setting) -> Answer:
         """Search, and certify."""
-        if setting.metric != "top-1":
-            raise UserError(f"metric = {setting.metric!r}: a recommendation counts right answers, top-1")
+        _check(setting)
         found = recommend(
             setting.network,
             setting.dataset,
@@ -91,3 +91,16 @@ class Recommendation(Analysis):
             return price_of_yield(found.designs, found.accuracies, self.at_least)
 
         return Answer(tables, found.text(), draw, found.files("recommended"))
+
+
+def _check(setting: Setting) -> None:
+    """Raise :class:`UserError` for what a recommendation leaves no choice of."""
+    if setting.metric != "top-1":
+        raise UserError(f"metric = {setting.metric!r}: a recommendation counts right answers, top-1")
+    if setting.chips != Setting.chips:
+        raise UserError(
+            f"chips = {setting.chips}: a recommendation takes as many chips as it needs; analysis.budget "
+            f"says how many it may"
+        )
+    if setting.time_s != Setting.time_s:
+        raise UserError(f"time_s = {setting.time_s:g}: a recommendation is for analysis.horizon_s")

@@ -41,8 +41,8 @@ class Advice:
     fresh_yield : (float, float, float, int)
         Share of fresh chips that pass, its exact interval, and their number, where the goal is not met.
     evaluated : dict of str to int
-        Chips that were evaluated, at all times, by ``"search"`` and ``"certificate"``; ``"designs"``: how
-        many there are.
+        Chips that were evaluated, at all times, by ``"search"`` and ``"certificate"``, and at one time to
+        find the ``"limits"``; ``"designs"``: how many there are.
     """
 
     goal: Goal
@@ -53,6 +53,11 @@ class Advice:
     shares: pd.DataFrame
     fresh_yield: tuple[float, float, float, int] | None
     evaluated: dict[str, int]
+
+    @property
+    def chips(self) -> int:
+        """Chips that were evaluated."""
+        return sum(self.evaluated[what] for what in ("search", "certificate", "limits"))
 
     @property
     def certificate(self) -> Certificate | None:
@@ -76,16 +81,17 @@ class Advice:
 
     def files(self, name: str) -> dict[str, bytes]:
         """The chip's description, ``NAME.toml``, as every study takes it, and what it refers to."""
-        files: dict[str, bytes] = {}
+        orders: dict[str, str] = {}
 
         def beside(verify: WriteVerify) -> WriteVerify:
             if not verify.order.endswith(".npz"):
                 return verify
-            order = f"{name}_order.npz" if not files else f"{name}_order_{len(files) + 1}.npz"
-            files[order] = Path(verify.order).read_bytes()
-            return replace(verify, order=order)
+            # Layers that share an order share it still: shares of a chip are told by it.
+            number = f"_{len(orders) + 1}" if orders else ""
+            return replace(verify, order=orders.setdefault(verify.order, f"{name}_order{number}.npz"))
 
         chip = self.chip.with_verify(beside)
+        files = {new: Path(old).read_bytes() for old, new in orders.items()}
         return {f"{name}.toml": chip_file(replace(chip, name=name))} | files
 
     def describe(self) -> str:
@@ -98,27 +104,31 @@ class Advice:
             if found.attempt > 1:
                 said += f" This was attempt {found.attempt} of 3, which share the risk."
             return said
-        said = f"Nothing that was tried meets the goal: {self.goal.describe()}. "
-        if self.fresh_yield is not None:
-            value, low, high, chips = self.fresh_yield
-            said += (
-                f"The best is {self.design.describe()}: {value:.1%} [{low:.1%}, {high:.1%}] of {chips} fresh "
-                f"chips pass."
-            )
+        assert self.fresh_yield is not None
+        value, low, high, chips = self.fresh_yield
+        said = "Nothing that was tried meets the goal"
+        if high >= self.goal.at_least:
+            said = f"No design was certified with {self.chips:,} chips, though one may meet the goal"
+        said += (
+            f": {self.goal.describe()}. The best is {self.design.describe()}: {value:.1%} of {chips} fresh "
+            f"chips pass (95 % interval {low:.1%} to {high:.1%})."
+        )
         if len(self.shares):
             worst = (
-                self.shares[self.shares["value"] > 0]
+                self.shares[self.shares["low"] > 0]
                 .sort_values("value", ascending=False)
                 .groupby("of")
                 .head(1)
             )
             parts = [
-                f"{row['of'][:-1]} {row['group']} ({100 * row['value']:.2f} points [{100 * row['low']:.2f}, "
-                f"{100 * row['high']:.2f}])"
+                f"{row['of'][:-1]} {row['group']} ({100 * row['value']:.2f} points, 95 % interval "
+                f"{100 * row['low']:.2f} to {100 * row['high']:.2f})"
                 for row in worst.to_dict("records")
             ]
             if parts:
                 said += f" What limits it most: {' and '.join(parts)}."
+            else:
+                said += " No single effect and no single layer was seen to limit it."
         return said
 
     def text(self) -> str:
@@ -134,11 +144,11 @@ class Advice:
                 f"{mark} {row['price']:6.2f}  {row['value']:6.1%} [{row['low']:6.1%}, {row['high']:6.1%}]  "
                 f"{row['design'][:64]}"
             )
-        chips = self.evaluated["search"] + self.evaluated["certificate"]
+        chips = self.chips
         lines += [
             "",
             f"{self.evaluated['designs']} designs; {chips:,} chips evaluated "
-            f"({self.evaluated['search']:,} by the search), "
+            f"({self.evaluated['search']:,} by the search, {self.evaluated['certificate']:,} fresh), "
             f"{chips / (1000 * self.evaluated['designs']):.1%} of 1,000 chips for every design.",
         ]
         return "\n".join(lines)

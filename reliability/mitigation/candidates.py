@@ -69,15 +69,15 @@ class Candidates:
         self.network, self.space, self.designs = network, space, space.designs()
         self.calibration, self.threads = calibration, threads
         names = [node.name for node in network.weighted]
-        steady = all(is_steady(design.chip, names) for design in self.designs)
+        self.are_steady = all(is_steady(design.chip, names) for design in self.designs)
         every = {t for d in self.designs for t in worst_times(times, d.chip.refresh_s)}
-        self.looks = tuple(times[:1]) if steady else tuple(sorted(every))
+        self.looks = tuple(times[:1]) if self.are_steady else tuple(sorted(every))
         self.table = self._priced(prices, costs, times[-1])
         whole_set = inputs if isinstance(inputs, Dataset) else from_arrays(*inputs)
         self.expectations = Expectations(
             network,
             self.designs,
-            time_s=self.looks[-1],
+            times=self.looks,
             inputs=len(whole_set),
             calibration=calibration,
             threads=threads,
@@ -104,6 +104,7 @@ class Candidates:
             self.space.chip,
             goal,
             self.looks,
+            is_steady=self.are_steady,
             seed=seed,
             role=role,
             threads=self.threads,
@@ -114,13 +115,13 @@ class Candidates:
         """Logarithm of the error that the analytic network expects of every design, if it does."""
         return self.expectations.log_errors(self._seen_few, accuracy) if len(self.designs) > 1 else None
 
-    def setting(self, chip: Chip, seed: int, chips: int) -> Setting:
-        """One design on the inputs of the search, at the last of the times."""
+    def setting(self, chip: Chip, seed: int, chips: int, time_s: float) -> Setting:
+        """One design on the inputs of the search."""
         return Setting(
             self.network,
             self.seen,
             chip,
-            time_s=self.looks[-1],
+            time_s=time_s,
             chips=chips,
             seed=seed,
             threads=self.threads,

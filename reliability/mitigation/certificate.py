@@ -10,7 +10,7 @@ from reliability.mitigation.common_chips import CommonChips
 from reliability.mitigation.goal import Goal
 from reliability.mitigation.space import Design
 from reliability.statistics.acceptance import AcceptancePlan
-from reliability.units import grid_in_words, time_in_words
+from reliability.units import grid_in_words, percent, time_in_words
 
 # Chips that are simulated at a time, between looks at how many have failed.
 _STEP = 32
@@ -28,11 +28,14 @@ class Certificate:
     goal : Goal
     times : tuple of float
         At which a chip had to meet its target, seconds.
+    is_steady : bool
+        Whether nothing about the chip changes with time, so that one time stands for all.
     plan : AcceptancePlan
         Laid down before the first chip.
     design : Design
     attempt : int
-        Which of at most three, from 1.
+        Which of at most three, from 1. What an attempt before found on the same inputs, of other chips, may
+        have led to this design; the statement is about chips like these on these inputs.
     correct : ndarray of int, shape (chips, times)
         Right answers; fewer chips than planned where too many had failed.
     required, inputs : int
@@ -43,6 +46,7 @@ class Certificate:
 
     goal: Goal
     times: tuple[float, ...]
+    is_steady: bool
     plan: AcceptancePlan
     design: Design
     attempt: int
@@ -68,16 +72,19 @@ class Certificate:
 
     def describe(self) -> str:
         """The statement, or why there is none."""
-        when = "; they do not change with time"
-        if len(self.times) > 1:
+        when = f" at {grid_in_words(self.times)[0]}"
+        if self.is_steady:
+            when = "; they do not change with time"
+        elif len(self.times) > 1:
             when = f" at one of the times {', '.join(grid_in_words(self.times))}"
+        seen = "the search has not seen" if self.attempt == 1 else "only attempts before have seen"
         tried = (
-            f"of {len(self.correct)} fresh chips on {self.inputs} inputs that the search has not seen, "
+            f"of {len(self.correct)} fresh chips on {self.inputs} inputs that {seen}, "
             f"{self.failures} missed {self.required} right answers{when}"
         )
         if self.holds:
             return (
-                f"With {self.goal.confidence:.0%} confidence {self.goal.describe()} "
+                f"With {percent(self.goal.confidence)} confidence {self.goal.describe()} "
                 f"until {time_in_words(self.goal.times[-1])} ({tried}; {self.plan.failures} were allowed)."
             )
         return f"Not certified: {tried}; {self.plan.failures} of {self.plan.chips} were allowed."
@@ -107,5 +114,14 @@ def certify(
         if (correct.min(axis=1) < chips.required).sum() > plan.failures:
             break
     return Certificate(
-        goal, chips.times, plan, design, attempt, correct, chips.required, chips.inputs, first_chip
+        goal,
+        chips.times,
+        chips.is_steady,
+        plan,
+        design,
+        attempt,
+        correct,
+        chips.required,
+        chips.inputs,
+        first_chip,
     )

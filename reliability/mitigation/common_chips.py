@@ -30,6 +30,8 @@ class CommonChips:
     goal : Goal
     times : sequence of float
         At which chips are evaluated, seconds.
+    is_steady : bool
+        Whether no design changes with time, so that one time stands for all.
     seed, role, threads, calibration
         As in :func:`reliability.simulate`.
 
@@ -49,6 +51,7 @@ class CommonChips:
         goal: Goal,
         times: Sequence[float],
         *,
+        is_steady: bool = False,
         seed: int = 0,
         role: Role = "search",
         threads: int | None = None,
@@ -57,7 +60,7 @@ class CommonChips:
         self.base = Simulation(
             network, dataset, chip, seed=seed, role=role, threads=threads, calibration=calibration
         )
-        self.times = tuple(times)
+        self.times, self.is_steady = tuple(times), is_steady
         self.required = goal.required(self.base.reference)
         self.evaluated = 0
         self._plans: OrderedDict[int, Simulation] = OrderedDict()

@@ -46,6 +46,7 @@ _COPIES = (2, 3, 4)
 _SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)
 _TOLERANCE = 0.6
 _RANKED_WITH = 500
+_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def default_space(
@@ -200,7 +201,9 @@ def _order(network: Network, chip: Chip, calibration: Calibration | Callable[[],
     except UserError:
         return "magnitude"
     # Kept as long as the process, for who simulates the designs.
-    path = Path(tempfile.mkdtemp(prefix="reliability-")) / "order.npz"
+    folder = tempfile.TemporaryDirectory(prefix="reliability-")
+    _FOLDERS.append(folder)
+    path = Path(folder.name) / "order.npz"
     save_scores(path, scores)
     return str(path)
 

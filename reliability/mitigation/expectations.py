@@ -18,6 +18,7 @@ from reliability.errors import UserError
 from reliability.mitigation.space import Design, layer_keys
 from reliability.moments import LayerMoments, weight_moments
 from reliability.network import Network
+from reliability.refresh import programming_at
 from reliability.simulation import Calibration
 
 # Designs of which the analytic network is computed: of chains, and of networks where that takes long.
@@ -28,13 +29,14 @@ _REACH = 4.0
 
 
 class Expectations:
-    """Of all designs of a space, at one time.
+    """Of all designs of a space, each when its devices are oldest.
 
     Parameters
     ----------
     network : Network
     designs : sequence of Design
-    time_s : float
+    times : sequence of float
+        At which chips are looked at, seconds; of a design that is refreshed, the latest programming counts.
     inputs : int
         Of an evaluation; see :func:`reliability.moments.weight_moments`.
     calibration, threads
@@ -46,15 +48,15 @@ class Expectations:
         network: Network,
         designs: Sequence[Design],
         *,
-        time_s: float,
+        times: Sequence[float],
         inputs: int,
         calibration: Calibration | Callable[[], Dataset] | None = None,
         threads: int | None = None,
     ) -> None:
-        self.network, self.designs, self.inputs = network, designs, inputs
+        self.network, self.designs, self.times, self.inputs = network, designs, tuple(times), inputs
         # The last inputs for which bases were computed.
         self._networks: tuple[Dataset, dict[int, AnalyticNetwork]] | None = None
-        self._options: dict[str, Any] = {"time_s": time_s, "calibration": calibration, "threads": threads}
+        self._options: dict[str, Any] = {"calibration": calibration, "threads": threads}
 
     @cached_property
     def bases(self) -> list[int]:
@@ -120,7 +122,7 @@ class Expectations:
                     moments = weight_moments(
                         self.network,
                         chip,
-                        time_s=self._options["time_s"],
+                        time_s=self._oldest(chip),
                         inputs=self.inputs,
                         layers=missing.values(),
                     )
@@ -134,7 +136,11 @@ class Expectations:
         return found
 
     def _analytic(self, number: int, dataset: Dataset) -> AnalyticNetwork:
-        return AnalyticNetwork(self.network, dataset, _known(self.designs[number].chip), **self._options)
+        chip = _known(self.designs[number].chip)
+        return AnalyticNetwork(self.network, dataset, chip, time_s=self._oldest(chip), **self._options)
+
+    def _oldest(self, chip: Chip) -> float:
+        return max(self.times, key=lambda time: programming_at(chip, time).time_s)
 
 
 def _known(chip: Chip) -> Chip:

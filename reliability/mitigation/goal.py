@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from reliability.checks import is_number
 from reliability.chip import Chip
 from reliability.errors import UserError
 from reliability.statistics.lifetime import required_correct
-from reliability.units import DAY, HOUR, MONTH, YEAR
+from reliability.units import DAY, HOUR, MONTH, YEAR, percent
 
 _TIMES = (HOUR, DAY, MONTH, YEAR, 10 * YEAR)
 
@@ -44,14 +45,14 @@ class Goal:
             raise UserError("a goal has a target (an accuracy) or a max_drop (a loss of accuracy)")
         for name in ("target", "max_drop"):
             value = getattr(self, name)
-            if value is not None and not 0 < value <= 1:
+            if value is not None and not (is_number(value, 0, 1) and value > 0):
                 raise UserError(f"{name} = {value!r} must be a fraction above 0 and at most 1")
         for name in ("at_least", "confidence"):
             value = getattr(self, name)
-            if not 0 < value < 1:
+            if not is_number(value, 0, 1) or value in (0, 1):
                 raise UserError(f"{name} = {value!r} must be a fraction between 0 and 1, such as 0.95")
-        rising = all(a < b for a, b in zip(self.times, self.times[1:], strict=False))
-        if not self.times or not rising or not 0 <= self.times[0] <= self.times[-1] <= 1e12:
+        numbers = all(is_number(time, 0, 1e12) for time in self.times)
+        if not self.times or not numbers or any(np.diff(self.times) <= 0):
             raise UserError(f"times = {self.times!r} must be seconds from 0 to 1e12, rising")
 
     def required(self, reference: np.ndarray) -> int:
@@ -91,7 +92,7 @@ class Goal:
         if self.target is not None:
             wanted = f"an accuracy of at least {self.target:.2%}"
             wanted += "" if self.max_drop is None else f" ({drop})"
-        return f"at least {self.at_least:.1%} of chips keep {wanted}"
+        return f"at least {percent(self.at_least)} of chips keep {wanted}"
 
 
 def time_grid(chip: Chip, horizon_s: float) -> tuple[float, ...]:
@@ -105,7 +106,7 @@ def time_grid(chip: Chip, horizon_s: float) -> tuple[float, ...]:
     horizon_s : float
         Seconds.
     """
-    if not 0 <= horizon_s <= 1e12:
+    if not is_number(horizon_s, 0, 1e12):
         raise UserError(f"horizon_s = {horizon_s!r} must be a number of seconds from 0 to 1e12")
     if horizon_s == 0:
         return (0.0,)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from reliability.datasets import Dataset
+from reliability.errors import UserError
 from reliability.network import Network
 
 _SWEEPS = 50
@@ -30,7 +31,17 @@ def halves(dataset: Dataset, network: Network, often: np.ndarray) -> tuple[Datas
     -------
     Dataset, Dataset
         Each in the order of the whole; of an odd number the first has one more.
+
+    Raises
+    ------
+    UserError
+        If there are fewer than two inputs.
     """
+    if len(dataset) < 2:
+        raise UserError(
+            f"{len(dataset)} inputs have no two halves, one for the search and one for the certificate: take "
+            f"more, or give fresh inputs"
+        )
     logits = network.forward(network.prepare(dataset.x))
     right = np.take_along_axis(logits, np.asarray(dataset.y)[:, None], axis=1)[:, 0]
     others = logits.copy()

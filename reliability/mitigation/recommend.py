@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -25,15 +26,18 @@ from reliability.mitigation.space import Space
 from reliability.network import Network
 from reliability.settings import whole
 from reliability.simulation import Calibration
-from reliability.statistics.acceptance import AcceptancePlan, acceptance_plan, smallest_plan
+from reliability.statistics.acceptance import AcceptancePlan, acceptance_plan, fewest_chips, smallest_plan
 from reliability.statistics.binomial import clopper_pearson
 from reliability.statistics.interval import CHIPS
-from reliability.units import YEAR
+from reliability.units import YEAR, percent
 
-# Of the chips that may be evaluated, the share that one certificate may take, and its bounds.
-_CERTIFICATE = 0.15
+# Of the chips that may be evaluated, the share that one certificate may take, and its bounds; the share that
+# is kept for what is shown beside the answer.
+_CERTIFICATE, _SHOW = 0.15, 0.1
 _LEAST_CHIPS, _MOST_CHIPS = 100, 2000
 _POWER = 0.95
+# The least chance with which the best design is tried where none has a fair one.
+_SLIM = 0.1
 # What a failed attempt costs, in prices of its design: the last has no other behind it.
 _RETRY = (0.5, 1.0, 4.0)
 # Chips of designs on the frontier, and how many of these there are.
@@ -41,7 +45,7 @@ _SHOWN, _FRONTIER = 64, 8
 # Where nothing meets the goal, so many of the best designs are tried on so many chips.
 _FINALS = {8: _SHOWN, 3: 4 * _SHOWN}
 # Fresh chips of what is no certificate: the best design, and the chip without cures.
-_COMPARED = 200
+_COMPARED, _LEAST_COMPARED = 200, 10
 _LEVEL = 0.95
 
 
@@ -108,6 +112,19 @@ def recommend(
     UserError
         If the goal, the budget or the prices make no sense.
     """
+    _check_kind("network", network, Network)
+    _check_kind("chip", chip, Chip)
+    for name, value, kind in (
+        ("space", space, Space),
+        ("prices", prices, Mapping),
+        ("costs", costs, CostModel),
+    ):
+        if value is not None:
+            _check_kind(name, value, kind)
+    for name, data in (("inputs", inputs), ("fresh_inputs", fresh_inputs)):
+        is_pair = isinstance(data, tuple) and len(data) == 2
+        if not is_pair and (name == "inputs" or data is not None):
+            _check_kind(name, data, Dataset)
     if target is not None and max_drop is not None:
         raise UserError("a recommendation has either a target or a max_drop")
     goal = Goal(
@@ -148,35 +165,45 @@ def recommend_from(
     designs, prices = candidates.designs, candidates.table["price"].to_numpy()
     budget = whole("budget", default_budget(len(designs)) if budget is None else budget, 500, 2**31)
     goal = candidates.asked_of_halves(goal)
+    largest = _largest_certificate(budget, goal)
     chip, looks = candidates.space.chip, candidates.looks
     common = candidates.chips(goal, "search", seed)
     fresh = candidates.chips(goal, "certify", seed)
-    largest = int(np.clip(_CERTIFICATE * budget, _LEAST_CHIPS, _MOST_CHIPS))
+    shown = int(_SHOW * budget)
     search = Search(
         designs,
         prices,
         candidates.space.knobs,
         common,
         candidates.hints(common.required / common.inputs),
-        budget - len(SHARES) * largest,
+        budget - shown - len(SHARES) * largest,
         progress,
     )
     search.scout()
-    certificates = _attempts(search, fresh, goal, largest, budget)
+    certificates = _attempts(search, fresh, goal, largest, budget - shown)
     held = next((c for c in certificates if c.holds), None)
-    number = held.design.number if held else _best(search)
-    search.estimate(_frontier(search, prices), _SHOWN)
-    shares, passed = pd.DataFrame(), None
+    most = budget - shown - fresh.evaluated
+    number = held.design.number if held else _best(search, range(len(designs)), most)
+    search.estimate(_frontier(search, prices), _SHOWN, common.evaluated + shown // 2)
+    left = budget - common.evaluated - fresh.evaluated
+    compared = min(max(left // (1 if held else 2), _LEAST_COMPARED), _COMPARED)
+    shares, passed, evaluated = pd.DataFrame(), None, {"limits": 0}
     if held is not None:
         accuracies = {"recommended": held.accuracy}
     else:
         first = sum(len(c.correct) for c in certificates)
-        correct = fresh.fresh(number, designs[number].chip, first, _COMPARED)
+        correct = fresh.fresh(number, designs[number].chip, first, compared)
         good = int((correct.min(axis=1) >= fresh.required).sum())
-        passed = (good / len(correct), *clopper_pearson(good, len(correct), goal.confidence), len(correct))
-        shares = limits(candidates.setting(designs[number].chip, seed, _SHOWN))
+        passed = (good / len(correct), *clopper_pearson(good, len(correct), _LEVEL), len(correct))
+        worst = looks[int(correct.mean(axis=0).argmin())]
+        shares = limits(candidates.setting(designs[number].chip, seed, _SHOWN, worst))
+        # Each group is left out once, and none once.
+        evaluated["limits"] = (
+            _SHOWN * sum(len(own) + 1 for _, own in shares.groupby("of")) if len(shares) else 0
+        )
         accuracies = {"best": correct / fresh.inputs}
-    accuracies["without cures"] = fresh.fresh(-1, chip, 0, _COMPARED) / fresh.inputs
+    accuracies["without cures"] = fresh.fresh(-1, chip, 0, compared) / fresh.inputs
+    evaluated |= {"search": common.evaluated, "certificate": fresh.evaluated, "designs": len(designs)}
     return Advice(
         goal,
         designs[number],
@@ -185,8 +212,13 @@ def recommend_from(
         _accuracy_table(accuracies, looks, fresh),
         shares,
         passed,
-        {"search": common.evaluated, "certificate": fresh.evaluated, "designs": len(designs)},
+        evaluated,
     )
+
+
+def _check_kind(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise UserError(f"{name} holds a {type(value).__name__}; recommend() takes a {kind.__name__} there")
 
 
 def default_budget(designs: int) -> int:
@@ -215,24 +247,44 @@ def limits(setting: Setting) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def _attempts(search: Search, chips: CommonChips, goal: Goal, largest: int, budget: int) -> list[Certificate]:
-    """Certificates, until one holds or the attempts are used up."""
+def _largest_certificate(budget: int, goal: Goal) -> int:
+    """Most chips of one certificate.
+
+    Raises
+    ------
+    UserError
+        If these are too few to show the goal's yield.
+    """
+    needed = fewest_chips(0, goal.at_least, SHARES[0] * (1 - goal.confidence))
+    largest = int(np.clip(_CERTIFICATE * budget, _LEAST_CHIPS, max(_MOST_CHIPS, 3 * needed)))
+    if largest < needed:
+        raise UserError(
+            f"budget = {budget} leaves {largest} chips for a certificate, too few to show that "
+            f"{percent(goal.at_least)} of chips pass: that takes {needed} at least, a budget of "
+            f"{math.ceil(needed / _CERTIFICATE)}; allow so many, or ask for less"
+        )
+    return largest
+
+
+def _attempts(search: Search, chips: CommonChips, goal: Goal, largest: int, most: int) -> list[Certificate]:
+    """Certificates, until one holds or the attempts are used up; ``most`` chips with those of the search."""
     found: list[Certificate] = []
     first = 0
-    whole_budget, spent = search.most, 0.0
+    race, spent = search.most, 0.0
     for attempt, share in enumerate(SHARES, 1):
         spent += share
-        search.most = int(spent * whole_budget)
-        alpha = share * (1 - goal.confidence)
-        plan = acceptance_plan(largest, goal.at_least, alpha)
+        search.most = int(spent * race)
+        plan = acceptance_plan(largest, goal.at_least, share * (1 - goal.confidence))
         if plan is None:
-            raise UserError(
-                f"budget = {budget} leaves {largest} chips for the certificate, too few to show that "
-                f"{goal.at_least:.1%} of chips pass: allow more, or ask for less"
-            )
+            break
         number = search.cheapest(plan, _RETRY[attempt - 1])
         if number is None:
-            break
+            left = [n for n in range(len(search.designs)) if n not in search.refused]
+            if not left:
+                break
+            number = _best(search, left, most - chips.evaluated - largest)
+            if search.chances(plan)[number] < _SLIM:
+                break
         plan = _plan_for(search, number, plan)
         found.append(certify(chips, search.designs[number], goal, plan, attempt, first))
         if found[-1].holds:
@@ -250,12 +302,12 @@ def _plan_for(search: Search, number: int, largest: AcceptancePlan) -> Acceptanc
     return smaller or largest
 
 
-def _best(search: Search) -> int:
+def _best(search: Search, among: Sequence[int], most: int) -> int:
     """The design that passes most often: the likeliest ones are tried on more and more chips."""
-    left = list(range(len(search.designs)))
+    left = list(among)
     for count, chips in _FINALS.items():
-        search.estimate(sorted(left, key=_rank(search))[:count], chips)
-        left = [n for n in left if search.chips.tried(n) >= chips]
+        search.estimate(sorted(left, key=_rank(search))[:count], chips, most)
+        left = [n for n in left if search.chips.tried(n) >= chips] or left
     return min(left, key=_rank(search))
 
 

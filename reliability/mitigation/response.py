@@ -15,6 +15,7 @@ from reliability.mitigation.space import Knob
 _SHARES = ((1.0, 0.1, 0.0), (1.0, 1.0, 0.0), (0.3, 0.1, 3.0), (1.0, 0.3, 10.0))
 _SCALES = (0.1, 0.3, 1.0, 3.0, 10.0)
 _NUGGET = 1e-4
+_HALF = 0.5
 _QUANTILES = (np.arange(12) + 0.5) / 12
 
 
@@ -72,7 +73,8 @@ class Response:
         chips = np.array([len(o.margins) for o in observations])
         wrong = np.array([self.inputs - self.required - o.margins.mean() for o in observations])
         sd = np.array([o.margins.std(ddof=1) if len(o.margins) > 1 else 1.0 for o in observations])
-        wrong, sd = np.maximum(wrong, 0.5), np.maximum(sd, 0.3)
+        # Chips that are wrong on no input have an error still, smaller than any that is seen.
+        wrong, sd = wrong + _HALF, np.maximum(sd, 0.2)
         self.error = self._process(rows, np.log(wrong), (sd / wrong) ** 2 / chips + _NUGGET)
         self.spread = self._process(rows, np.log(sd), 0.5 / np.maximum(chips - 1, 1) + _NUGGET)
 
@@ -95,7 +97,7 @@ class Response:
     def _yield_of(self, error: np.ndarray, spread: np.ndarray) -> np.ndarray:
         """Yield of normal margins, from logarithms of their mean error and spread."""
         # Counts are whole: half an input is added, as for any normal approximation of them.
-        return ndtr((self.inputs - self.required + 0.5 - np.exp(error)) / np.exp(spread))
+        return ndtr((self.inputs - self.required + _HALF - (np.exp(error) - _HALF)) / np.exp(spread))
 
     def _process(self, rows: np.ndarray, values: np.ndarray, noise: np.ndarray) -> _Process:
         for row in rows:
@@ -119,7 +121,7 @@ class Response:
     def _likeness_to(self, row: int) -> np.ndarray:
         """What makes every design like one of them, each of the shares: shape (shares, designs)."""
         apart = np.abs(self.places - self.places[row])
-        alone = (1 - apart).mean(axis=1)
+        alone = (1 - apart).mean(axis=1) if apart.size else np.ones(len(apart))
         return np.stack([alone, np.exp(-2 * apart.sum(axis=1)), self.hints * self.hints[row]])
 
 

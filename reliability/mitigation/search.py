@@ -20,8 +20,6 @@ _FEW = 8
 _ROUNDS = {16: 0.7, 48: 0.8, 144: 0.85, 432: 0.9, 1296: 0.9}
 # A design whose chance is below this is passed over.
 _HOPELESS = 0.03
-# What the last round's chance must be for an attempt.
-_WORTH = 0.6
 # Chips whose worth in evidence the response has beside a design's own chips.
 _TRUST = 12.0
 # Chips that a choice needs, and from which on a design speaks for itself.
@@ -72,7 +70,7 @@ class Search:
 
     def scout(self) -> None:
         """Try a few chips of designs that are spread over the space."""
-        count = min(_SCOUTS, len(self.designs))
+        count = min(_SCOUTS, len(self.designs), max(self.most // (4 * _FEW), 2))
         ranked = self.order if self.hints is None else np.argsort(-np.asarray(self.hints), kind="stable")
         places = np.unique(np.linspace(0, len(self.designs) - 1, count).round().astype(int))
         for number in dict.fromkeys([self.order[0], self.order[-1], *ranked[places]]):
@@ -143,10 +141,11 @@ class Search:
         """Yields on fresh inputs, of those on the search's."""
         return ndtr(ndtri(yields) - self.harder) if self.harder else yields
 
-    def estimate(self, numbers: Sequence[int], chips: int) -> None:
-        """Try designs on at least so many chips."""
+    def estimate(self, numbers: Sequence[int], chips: int, most: int) -> None:
+        """Try designs on at least so many chips, as long as all together have no more than ``most``."""
         for number in numbers:
-            self._try(number, chips)
+            if self.chips.evaluated + max(chips - self.chips.tried(number), 0) <= most:
+                self._try(number, chips)
         self._learn()
 
     def observed_yield(self, number: int) -> tuple[int, int]:
