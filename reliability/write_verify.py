@@ -90,9 +90,8 @@ class WriteVerify:
     def describe(self) -> str:
         """What is verified and how, in words."""
         of = "each layer's" if self.scope == "layer" else "the chip's"
-        which = (
-            "all weights" if self.share == 1 else f"{self.share:.3%} of {of} weights, first by {self.order},"
-        )
+        first = "scores" if self.order.endswith(".npz") else self.order
+        which = "all weights" if self.share == 1 else f"{self.share:.3%} of {of} weights, first by {first},"
         if self.slices != "all":
             which += f" in the first {self.slices} slice{'s' if self.slices > 1 else ''}"
         noise = f", reads of {self.noise:g} G_max noise beyond the law's own" if self.noise else ""

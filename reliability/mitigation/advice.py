@@ -134,6 +134,15 @@ class Advice:
     def text(self) -> str:
         """The answer with its table, on at most 100 columns."""
         lines = [textwrap.fill(self.describe(), 100), ""]
+        if self.design.steps:
+            lines += ["What is done:", *(f"- {step}" for step in self.design.steps)]
+        row = self.designs[self.designs["recommended"]].iloc[0]
+        lines += [
+            f"It takes {row['cells']:,.0f} cells ({row['area_mm2']:.3g} mm2), "
+            f"{row['writes'] / row['cells']:.3g} writes a cell ({row['program_s']:.3g} s), and "
+            f"{row['energy_j']:.3g} J an input.",
+            "",
+        ]
         own = self.designs[self.designs["efficient"] | self.designs["recommended"]].sort_values("price")
         lines.append(
             "Cheaper designs pass less often (yield on the search's chips and inputs, 95 % intervals):"

@@ -41,6 +41,11 @@ class Option:
             chip = cure.apply(chip, self.layers)
         return chip
 
+    def steps(self) -> list[str]:
+        """What each cure does, and to which layers."""
+        where = "" if self.layers is None else f" ({', '.join(self.layers)})"
+        return [cure.describe() + where for cure in self.cures]
+
 
 @dataclass(frozen=True)
 class Knob:
@@ -68,12 +73,15 @@ class Design:
     labels : dict of str to str
         The option of each knob by name.
     chip : Chip
+    steps : tuple of str
+        What each cure does, and to which layers.
     """
 
     number: int
     choice: tuple[int, ...]
     labels: dict[str, str]
     chip: Chip
+    steps: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """The options that change something, in words."""
@@ -120,8 +128,10 @@ class Space:
             if text in known:
                 continue
             known.add(text)
-            labels = {knob.name: knob.options[i].label for knob, i in zip(self.knobs, choice, strict=True)}
-            found.append(Design(len(found), choice, labels, chip))
+            options = {knob.name: knob.options[i] for knob, i in zip(self.knobs, choice, strict=True)}
+            labels = {name: option.label for name, option in options.items()}
+            steps = tuple(step for option in options.values() for step in option.steps())
+            found.append(Design(len(found), choice, labels, chip, steps))
         return found
 
 
