@@ -20,11 +20,12 @@ import numpy as np
 
 from reliability import DAY, Chip, devices, load_dataset, load_network
 from reliability.analytic import AnalyticNetwork
+from reliability.block import Block
 from reliability.datasets import Dataset, parse_dataset
 from reliability.economy import Panels, estimate_mean, estimate_tail
 from reliability.network import Network
 from reliability.preprocessing import parse_preprocessing
-from reliability.simulation import Block, Simulation
+from reliability.simulation import Simulation
 from reliability.surrogate import Surrogate
 
 LEVEL = 0.95

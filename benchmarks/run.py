@@ -28,7 +28,7 @@ import throughput
 import wires
 from llvmlite.binding import get_host_cpu_name
 
-from reliability.simulation import available_cores
+from reliability.cores import available_cores
 
 REPORTS = {
     "w1": throughput.report_w1,

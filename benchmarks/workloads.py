@@ -21,6 +21,7 @@ from reliability.layers import (
 )
 from reliability.network import Network, Node, mlp
 from reliability.simulation import Simulation
+from reliability.trials import trials_table
 
 TIMES = [0.0, rl.HOUR, rl.DAY, rl.MONTH, rl.YEAR]
 ARITHMETIC = {"ours (float32)": "float32", "ours (shared int8 first layer)": "auto"}
@@ -46,7 +47,7 @@ class Workload:
     @property
     def flops(self) -> float:
         """Floating-point operations of one trial's products."""
-        return 2.0 * len(self.x) * self.simulation(1).products_per_input
+        return 2.0 * len(self.x) * self.network.products_per_input
 
     def simulation(self, threads: int, arithmetic: str = "auto") -> Simulation:
         """The sweep, ready to run; ``arithmetic`` is that of the first layer."""
@@ -73,7 +74,7 @@ class Workload:
 def first_layer(simulation: Simulation) -> str:
     """Arithmetic that the first layer of a chip was computed in, as the trials table tells it."""
     blocks = [[simulation.block(group, 0, 1)] for group in range(len(simulation.sweep.groups))]
-    return simulation.table(blocks, 1)["first_layer"].iloc[0]
+    return trials_table(simulation, blocks, 1)["first_layer"].iloc[0]
 
 
 def w1(sigma: float = 0.02, inputs: int = 1000) -> Workload:

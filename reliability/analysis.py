@@ -16,11 +16,13 @@ import pandas as pd
 
 from reliability.chip import Chip
 from reliability.datasets import Dataset
+from reliability.errors import UserError
 from reliability.latents import Role, Seeds
 from reliability.metrics import Metric
 from reliability.montecarlo import Progress
 from reliability.network import Network
-from reliability.simulation import Arithmetic, Calibration, Simulation
+from reliability.simulation import Arithmetic, Simulation
+from reliability.training_inputs import Calibration, labelled_inputs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -89,6 +91,26 @@ class Setting:
             arithmetic=self.arithmetic,
             calibration=self.calibration,
         )
+
+    def training_set(self, use: str) -> Dataset:
+        """Training inputs with their labels.
+
+        Parameters
+        ----------
+        use : str
+            What is done with them, as an error begins that says that there are none.
+
+        Raises
+        ------
+        UserError
+            If there are none, or they have no labels.
+        """
+        found = labelled_inputs(self.calibration)
+        if found is None:
+            raise UserError(
+                f"{use} training inputs with their labels: give calibration a dataset or a pair (x, y)"
+            )
+        return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,7 +37,8 @@ from reliability.propagation.ensemble import MEMBERS, Ensemble
 from reliability.propagation.noisy import NoisyLayer, noisy_layers
 from reliability.propagation.powers import Powers
 from reliability.settings import as_table
-from reliability.simulation import Calibration, Simulation, available_cores
+from reliability.simulation import Simulation
+from reliability.training_inputs import Calibration
 
 CHECK_CHIPS = 200
 """Chips that the analytic network is compared with."""
@@ -129,7 +130,6 @@ class AnalyticNetwork:
         threads: int | None = None,
         members: int = MEMBERS,
     ) -> None:
-        self.threads = available_cores() if threads is None else threads
         self.simulation = Simulation(
             network,
             inputs,
@@ -139,6 +139,7 @@ class AnalyticNetwork:
             threads=threads,
             calibration=calibration,
         )
+        self.threads = self.simulation.threads
         self.chip, self.time_s = resolved(chip), time_s
         self.network = chip_network(network, self.chip)
         self.x, self.labels = self.simulation.inputs, self.simulation.labels.astype(np.int64)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reliability.chip import Chip
-from reliability.crossbar import Crossbar, chip_network, crossbars_of, mapped_network
+from reliability.crossbar import Crossbar, analog_crossbars, chip_network, crossbars_of, mapped_network
 from reliability.errors import UserError
 from reliability.layers import (
     Add,
@@ -31,6 +31,7 @@ from reliability.layers import (
 )
 from reliability.network import INPUT, Network
 from reliability.tile import Converter
+from reliability.training_inputs import enough_inputs
 
 # Inputs whose activations are held at a time.
 _CHUNK = 32
@@ -82,7 +83,7 @@ def find_ranges(network: Network, chip: Chip, x: np.ndarray | None, *, negative:
     UserError
         If a range is to be calibrated and there are not enough training inputs.
     """
-    crossbars = {n: c for n, c in crossbars_of(chip_network(network, chip), chip).items() if _converts(c)}
+    crossbars = {n: c for n, c in crossbars_of(chip_network(network, chip), chip).items() if c.converts}
     if not crossbars:
         return {}
     count = chip.calibration_inputs
@@ -92,9 +93,7 @@ def find_ranges(network: Network, chip: Chip, x: np.ndarray | None, *, negative:
                 f"the converters' ranges are calibrated on {count} training inputs (chip.calibration_inputs)"
                 f": give calibration inputs, or set tile.dac.range and tile.adc.range"
             )
-        if len(x) < count:
-            raise UserError(f"chip.calibration_inputs = {count}, but there are only {len(x)} training inputs")
-        x = x[:count]
+        x = enough_inputs(x, count)
     signs = _signs(network, negative)
     mapped = mapped_network(network, chip)
     sources = {node.name: node.inputs[0] for node in mapped.weighted if node.name in crossbars}
@@ -163,9 +162,7 @@ def input_powers(network: Network, chip: Chip, x: np.ndarray) -> dict[str, np.nd
         row of biases.
     """
     mapped = mapped_network(network, chip)
-    crossbars = {
-        n: c for n, c in crossbars_of(chip_network(network, chip), chip).items() if c.settings.analog
-    }
+    crossbars = analog_crossbars(network, chip)
     sources = {node.name: node.inputs[0] for node in mapped.weighted if node.name in crossbars}
     sums = {name: np.zeros(c.source) for name, c in crossbars.items()}
     for values in _activations(mapped, x):
@@ -188,11 +185,6 @@ def conversions(crossbar: Crossbar, signed: bool) -> np.ndarray:
     tiles = math.ceil((crossbar.matrix.shape[1] - crossbar.bias_row) / crossbar.tile_rows)
     held = crossbar.mapped.held[: len(crossbar.read_significance)]
     return held.sum(axis=1) * crossbar.places * tiles * crossbar.pulses(signed)
-
-
-def _converts(crossbar: Crossbar) -> bool:
-    tile = crossbar.settings.tile
-    return crossbar.settings.analog and tile is not None and (tile.dac is not None or tile.adc is not None)
 
 
 def _activations(network: Network, x: np.ndarray) -> Iterator[dict[str, np.ndarray]]:

@@ -123,6 +123,12 @@ class Crossbar:
         return self.settings.analog and (split or tile.dac is not None or tile.adc is not None)
 
     @property
+    def converts(self) -> bool:
+        """Whether inputs or sums pass converters."""
+        tile = self.settings.tile
+        return self.settings.analog and tile is not None and (tile.dac is not None or tile.adc is not None)
+
+    @property
     def range_us(self) -> float:
         """From the smallest to the largest conductance of a device, microsiemens."""
         device = self.settings.device

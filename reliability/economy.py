@@ -25,7 +25,7 @@ from reliability.errors import UserError
 from reliability.kernels.simd import VECTOR
 from reliability.network import Network
 from reliability.settings import whole
-from reliability.simulation import Calibration, Simulation
+from reliability.simulation import Simulation
 from reliability.statistics.binomial import clopper_pearson
 from reliability.statistics.controlled import (
     Controlled,
@@ -33,8 +33,10 @@ from reliability.statistics.controlled import (
     inclusion_probabilities,
     systematic_sample,
 )
+from reliability.statistics.interval import CHIPS
 from reliability.statistics.lifetime import required_correct
 from reliability.surrogate import Surrogate
+from reliability.training_inputs import Calibration
 
 PANELS = 32
 """Independent samples of inputs, each seen by chips of its own."""
@@ -330,7 +332,7 @@ def _row(estimand: str, found: Controlled, method: str, level: float) -> dict[st
         "high": found.high,
         "level": level,
         "method": method,
-        "varies": "chips, these inputs",
+        "varies": CHIPS,
         "error": found.error,
     }
 

@@ -217,9 +217,7 @@ class LayerRepair:
         own = self.reference_of != -2
         missing = np.where(np.abs(errors) > _NOTHING * self.crossbar.range_us, errors, 0)
         worth = (missing.astype(np.float64) ** 2 * self.power)[own].ravel()
-        most = worth.size
-        if self.repair.digital != "faulty":
-            most = round(self.repair.digital * worth.size)
+        most = self.repair.most_words(worth.size)
         # Of equal ones the first; those without an error last.
         chosen = np.argsort(-worth, kind="stable")[: min(most, np.count_nonzero(worth))]
         mine = errors[own].ravel()

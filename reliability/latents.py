@@ -71,6 +71,36 @@ def seed_of(layer: str, quantity: str, seed: int, seeds: Seeds) -> int:
     return seed
 
 
+def check_supplied(latents: Supplied) -> None:
+    """Raise :class:`UserError` where supplied latents are no arrays of numbers under their names."""
+    for at, given in latents.items():
+        pair = isinstance(at, tuple) and len(at) == 2
+        if not pair or not isinstance(given, np.ndarray) or given.ndim < 4 or not np.isfinite(given).all():
+            raise UserError(
+                f"latents[{at!r}] must be an array of finite numbers under a pair (layer, latent), one "
+                f"entry a chip; draw_latents gives such arrays"
+            )
+
+
+def check_chips(latents: Supplied, chips: int) -> None:
+    """Raise :class:`UserError` where latents are supplied for fewer chips."""
+    for (layer, name), given in latents.items():
+        if len(given) < chips:
+            raise UserError(
+                f"latents of layer {layer!r}, {name!r}, are supplied for {len(given)} chips, "
+                f"{chips} are asked for"
+            )
+
+
+def check_seeds(seeds: Seeds, network: Network) -> None:
+    """Raise :class:`UserError` where seeds are given for a layer that a network does not have."""
+    names = [node.name for node in network.weighted]
+    for at, own in seeds.items():
+        if at[0] not in ("", "*", *names):
+            raise UserError(f"seeds[{at!r}] names no layer with weights: these are {', '.join(names)}")
+        whole(f"seeds[{at!r}]", own, 0, 2**63 - 1)
+
+
 def draw_latents(
     network: Network,
     chip: Chip,

@@ -70,6 +70,15 @@ class Metric:
         return stacked if stacked.dtype == bool else stacked.astype(np.float64)
 
 
+def ranks_of(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Classes that score above the right one, as the kernels count them: uint8, shape (N,)."""
+    own = np.take_along_axis(logits, labels[:, None], axis=1)
+    classes = np.arange(logits.shape[1])
+    above = (logits > own) | ((logits == own) & (classes < labels[:, None]))
+    # A high rank must not wrap round to a right answer.
+    return np.minimum(above.sum(axis=1), 255).astype(np.uint8)
+
+
 def as_metric(metric: str | Metric | Callable) -> Metric:
     """A metric by its name, or the user's own function."""
     if isinstance(metric, Metric):

@@ -15,14 +15,16 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from reliability.block import Block
 from reliability.chip import Chip
 from reliability.datasets import Dataset
 from reliability.errors import UserError
 from reliability.latents import Role, Supplied
 from reliability.metrics import Metric
 from reliability.network import Network
+from reliability.self_checks import check_effects, check_ideal
 from reliability.settings import whole
-from reliability.simulation import Arithmetic, Block, Calibration, Simulation
+from reliability.simulation import Arithmetic, Simulation
 from reliability.statistics.sequential import (
     FIRST_LOOK,
     chips_needed,
@@ -31,6 +33,8 @@ from reliability.statistics.sequential import (
     narrowest_width,
 )
 from reliability.statistics.skewed import third_of_mean
+from reliability.training_inputs import Calibration
+from reliability.trials import trials_table
 
 PILOT = 32
 """Chips tried before a run that must reach a wanted interval."""
@@ -171,7 +175,7 @@ def run(
     """Run a prepared :class:`Simulation`; parameters as in :func:`simulate`."""
     if chips is not None and ci_width is not None:
         raise UserError("give either chips or ci_width, not both")
-    simulation.check_ideal()
+    check_ideal(simulation)
     if ci_width is None:
         total = whole("chips", 1000 if chips is None else chips, 1, 2**31)
         looks: tuple[int, ...] = ()
@@ -199,10 +203,10 @@ def run(
             progress(done, total, f"widest 95 % interval of a mean over chips {widest:.4f}")
         if ci_width is not None and done in looks and widest < ci_width:
             break
-    trials = simulation.table(blocks, done)
+    trials = trials_table(simulation, blocks, done)
     if ci_width is not None:
         trials.attrs |= {"ci_width": float(ci_width), "widest": widest}
-    simulation.check_effects(trials)
+    check_effects(simulation, trials)
     return trials
 
 

@@ -129,6 +129,14 @@ class Network:
             if not (isinstance(node.layer, BatchNorm) and name in ("mean", "variance"))
         )
 
+    @property
+    def products_per_input(self) -> int:
+        """Multiply-adds of one input in the layers that a crossbar can hold."""
+        return sum(
+            arrays_of(node.layer)["weight"].size * int(np.prod(self.shapes[node.name][1:]))
+            for node in self.weighted
+        )
+
     def prepare(self, x: np.ndarray) -> np.ndarray:
         """Raw inputs as the first layer takes them: float32, shape (N, *input_shape).
 

@@ -24,8 +24,9 @@ from reliability.montecarlo import Progress, simulate
 from reliability.network import INPUT, Network, Node
 from reliability.realisation import chip_weights
 from reliability.settings import whole
-from reliability.simulation import Arithmetic, Calibration
+from reliability.simulation import Arithmetic
 from reliability.statistics.interval import CHIPS, CHIPS_AND_INPUTS
+from reliability.training_inputs import Calibration
 
 LOGITS, WEIGHTS, ACCURACY = "logits", "weights", "accuracy"
 # Of an image's pixels so many, taken by chance, can give a chip's error.

@@ -28,10 +28,12 @@ from reliability.latents import Role, key
 from reliability.metrics import Metric
 from reliability.montecarlo import Progress
 from reliability.network import Network
-from reliability.simulation import Arithmetic, Calibration, Simulation
+from reliability.self_checks import check_ideal
+from reliability.simulation import Arithmetic, Simulation
 from reliability.statistics.interval import CHIPS, check_level
 from reliability.statistics.lifetime import required_correct
 from reliability.statistics.subset import SHARE, SubsetRun, subset_simulation
+from reliability.training_inputs import Calibration
 
 CHIPS_OF_STAGE = 10_000
 """Chips of a stage, unless told otherwise."""
@@ -311,7 +313,7 @@ def find_rare_failures(
     required = required_correct(target, inputs)
     if required < 1:
         raise UserError(f"target = {target} is met by every chip; it must be above 0")
-    simulation.check_ideal()
+    check_ideal(simulation)
     sampler = ChipSampler(simulation, inputs - required + 1)
 
     def watch(done: int, passed: float) -> None:

@@ -71,6 +71,10 @@ class Repair:
         """Whether anything is corrected digitally."""
         return self.digital == "faulty" or self.digital > 0
 
+    def most_words(self, weights: int) -> int:
+        """Most corrections that are stored of a layer with so many weights."""
+        return weights if self.digital == "faulty" else round(self.digital * weights)
+
     @property
     def needs_inputs(self) -> bool:
         """Whether training inputs are needed."""

@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 
 from reliability.chip import Chip, Slices
+from reliability.cores import available_cores
 from reliability.datasets import Dataset
 from reliability.design import Study
 from reliability.effects import effect_names, resolved
 from reliability.network import Network
 from reliability.settings import describe_fields
-from reliability.simulation import Simulation, available_cores
+from reliability.simulation import Simulation
+from reliability.statistics.interval import CHIPS, CHIPS_AND_INPUTS
 from reliability.tile import Converter
 from reliability.units import time_in_words
 
@@ -41,8 +43,8 @@ def describe(study: Study, network: Network, dataset: Dataset, simulation: Simul
     right = simulation.reference.mean()
     arrays = sum(len(g.times) * g.chip.mapping.slices.count for g in sweep.groups)
     sums = sum(len(g.times) * _sums_a_product(g.chip) for g in sweep.groups)
-    products = simulation.products_per_input * len(dataset) * chips * sums
-    cells = 2 * simulation.products_per_input * chips * arrays
+    products = network.products_per_input * len(dataset) * chips * sums
+    cells = 2 * network.products_per_input * chips * arrays
     work = 2 * products / (0.8 * _product_rate()) + cells * _SECONDS_A_CELL
     seconds = work / min(simulation.threads, available_cores())
     trials = len(sweep.conditions) * chips
@@ -191,8 +193,8 @@ def _condition_cells(own: pd.DataFrame) -> list[str]:
         value, low, high = (100 * row[name] for name in ("value", "low", "high"))
         return f"{value:.{decimals}f}", f"[{low:.{decimals}f}, {high:.{decimals}f}]"
 
-    mean, over_chips = cell("mean", "chips, these inputs")
-    over_both = cell("mean", "chips and inputs")[1]
+    mean, over_chips = cell("mean", CHIPS)
+    over_both = cell("mean", CHIPS_AND_INPUTS)[1]
     spread = cell("spread")[0]
     quantile = cell("quantile_05")
     made = cell("yield", decimals=1)
@@ -200,7 +202,7 @@ def _condition_cells(own: pd.DataFrame) -> list[str]:
 
 
 def _difference_lines(per_chip: pd.DataFrame, fields: list[str]) -> list[str]:
-    rows = per_chip[(per_chip["estimand"] == "difference") & (per_chip["varies"] == "chips and inputs")]
+    rows = per_chip[(per_chip["estimand"] == "difference") & (per_chip["varies"] == CHIPS_AND_INPUTS)]
     categorical = [f for f in fields if not pd.api.types.is_numeric_dtype(per_chip[f])]
     rows = rows[rows["against"].map(lambda text: str(text).partition("=")[0] in categorical)]
     if rows.empty:
@@ -210,7 +212,7 @@ def _difference_lines(per_chip: pd.DataFrame, fields: list[str]) -> list[str]:
         where = [value_in_words(f, row[f]) for f in fields]
         alone = per_chip[
             (per_chip["estimand"] == "difference")
-            & (per_chip["varies"] != "chips and inputs")
+            & (per_chip["varies"] != CHIPS_AND_INPUTS)
             & (per_chip["against"] == row["against"])
         ]
         alone = _select(alone, row, fields).iloc[0]

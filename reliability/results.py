@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from reliability.block import Block
 from reliability.datasets import Dataset
 from reliability.design import Study
 from reliability.errors import UserError
@@ -31,7 +32,6 @@ from reliability.kernels.cache import kernel_stamp
 from reliability.layers import arrays_of
 from reliability.network import Network
 from reliability.settings import as_table
-from reliability.simulation import Block
 
 SETTINGS = "settings.json"
 TRIALS = "trials.parquet"

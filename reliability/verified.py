@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from reliability.chip import LayerChip
-from reliability.crossbar import Crossbar
+from reliability.chip import Chip, LayerChip
+from reliability.crossbar import Crossbar, analog_crossbars
 from reliability.devices.device import NORMAL as NORMAL_KIND
 from reliability.devices.device import Device, Latent
 from reliability.errors import UserError
@@ -20,6 +20,7 @@ from reliability.kernels.law import law_address
 from reliability.kernels.layout import EFFECTS, LATENT, LAYER, LOOP
 from reliability.kernels.moments import verified_moments as law_verified_moments
 from reliability.mapping import weight_max
+from reliability.network import Network
 from reliability.npz import read_npz
 from reliability.telegraph import Telegraph
 from reliability.write_verify import WriteVerify
@@ -34,6 +35,12 @@ VERIFIED_ALREADY = (
     "was fitted to devices that write-verify had programmed: verify.share must be 0; write-verify of "
     "phase-change memory can be simulated from single pulses, with the law 'pcm_pulses'"
 )
+
+
+def verified_crossbars(network: Network, chip: Chip) -> dict[str, Crossbar]:
+    """The layers of a chip that have verified devices, by name."""
+    found = analog_crossbars(network, chip)
+    return {name: crossbar for name, crossbar in found.items() if is_verified(crossbar.settings)}
 
 
 def is_verified(settings: LayerChip) -> bool:

@@ -420,21 +420,6 @@ def test_cures_are_fields_of_the_description():
         BiasCorrection().apply(AdaptiveStatistics().apply(chip))
 
 
-def test_what_cures_add_is_counted():
-    """60 x 30 and 10 x 60 with biases digital, on tiles of 32 x 16: counted by hand."""
-    net = mlp(30, 60, 10)
-    chip = rl.Chip(tile=rl.Tile(rows=32, columns=16))
-    own = DriftCompensation().adds(net, chip)
-    assert (own.reads, own.first_reads, own.factors) == (30 * 4 + 60 * 1, 180, 4)
-    assert DriftCompensation("column").adds(net, chip).factors == 140
-    assert DriftCompensation("exact").adds(net, chip).first_reads == 0
-    bias = BiasCorrection(100).adds(net, chip)
-    assert (bias.inputs, bias.reads, bias.factors) == (100, 100 * (1 * 4 + 2 * 1), 70)
-    assert AdaptiveStatistics(inputs=100).adds(net, chip).factors == 140
-    sliced = MultiDevice(3).apply(chip)
-    assert DriftCompensation().adds(net, sliced).reads == 3 * 180
-
-
 def test_devices_of_named_layers_are_swapped_or_multiplied():
     net = mlp(6, 5, 3)
     chip = ProjectedPCM().apply(MultiDevice(4).apply(rl.Chip(), ["layer0"]), ["layer2"])

@@ -2,17 +2,20 @@
 
 import numpy as np
 import pytest
+from small_networks import mlp
 
-from reliability import ADC, Chip, LayerChip, Mapping, Slices, Tile, UserError, devices, load_network
-from reliability.mitigation.costs import (
-    COLUMNS,
-    cost_model,
-    cost_sources,
-    count_costs,
-    relative_price,
-    total_costs,
-)
+from reliability import ADC, Chip, Faults, LayerChip, Mapping, Slices, Tile, UserError, devices, load_network
+from reliability.mitigation.adabs import AdaptiveStatistics
+from reliability.mitigation.bias import BiasCorrection
+from reliability.mitigation.compensation import DriftCompensation
+from reliability.mitigation.cost_model import cost_model, cost_sources
+from reliability.mitigation.costs import COLUMNS, count_costs, relative_price, total_costs
+from reliability.mitigation.digital_correction import DigitalCorrection
 from reliability.mitigation.redundancy import Redundancy
+from reliability.mitigation.refresh import Refresh
+from reliability.mitigation.repair_counts import repair_counts
+from reliability.mitigation.spares import Spares
+from reliability.units import DAY, YEAR
 
 NETWORK = load_network("digits-mlp")
 SHAPES = {node.name: node.layer.weight.shape for node in NETWORK.weighted}
@@ -77,6 +80,45 @@ def test_digital_layers_have_words_and_operations():
     columns, rows = list(SHAPES.values())[-1]
     assert own["cells"] == 0 and own["operations"] == rows * columns
     assert own["energy_j"] == pytest.approx(rows * columns * (1.5e-12 + 2.5e-12))
+
+
+def test_calibration_reads_by_hand():
+    """60 x 30 and 10 x 60 with biases digital, on tiles of 30 x 16: four arrays, and two below each other."""
+    network, chip = mlp(30, 60, 10), Chip(tile=Tile(rows=30, columns=16))
+
+    def reads(cured):
+        return list(count_costs(network, cured)["calibration_reads"])
+
+    assert reads(chip) == [0, 0]
+    # Every row alone.
+    for factor in ("global", "column", "exact"):
+        assert reads(DriftCompensation(factor).apply(chip)) == [4 * 30, 2 * 30]
+    assert reads(DriftCompensation().apply(Redundancy(3).apply(chip))) == [3 * 4 * 30, 3 * 2 * 30]
+    # Every calibration input once.
+    for cure in (BiasCorrection(100), AdaptiveStatistics(inputs=100)):
+        assert reads(cure.apply(chip)) == [4 * 100, 2 * 100]
+    assert reads(BiasCorrection(100).apply(DriftCompensation().apply(chip))) == [4 * 130, 2 * 130]
+
+
+def test_a_refresh_writes_all_cells_again():
+    network, chip = mlp(6, 5, 3), Refresh(30 * DAY).apply(CHIP)
+    cells = 2 * (6 * 5 + 5 * 3)
+    for horizon_s, programmed in ((0.0, 1), (30 * DAY, 1), (31 * DAY, 2), (YEAR, 13)):
+        assert count_costs(network, chip, horizon_s=horizon_s)["writes"].sum() == programmed * cells
+
+
+def test_repairs_cost_spares_words_and_a_test_of_all_cells():
+    broken = Chip(device=devices.gaussian(), faults=Faults(stuck_low=0.1), tile=Tile(rows=20, columns=7))
+    chip = Spares(rows=0.1).apply(DigitalCorrection(0.02).apply(broken))
+    plain, found = count_costs(NETWORK, broken), count_costs(NETWORK, chip)
+    added = repair_counts(NETWORK, chip)
+    assert (added["spare_cells"] > 0).all() and (added["words"] > 0).all()
+    assert list(found["cells"] - plain["cells"]) == list(added["spare_cells"])
+    assert list(found["writes"] - plain["writes"]) == list(2 * found["cells"])
+    assert list(found["operations"] - plain["operations"]) == list(added["words"])
+    # No cell breaks: there is nothing to repair.
+    healthy = Chip(device=chip.device, repair=chip.repair, tile=chip.tile)
+    np.testing.assert_array_equal(count_costs(NETWORK, healthy)[list(COLUMNS)], plain[list(COLUMNS)])
 
 
 def test_prices_weigh_relative_costs():

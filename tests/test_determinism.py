@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 import reliability as rl
+from reliability.block import Block
 from reliability.network import Network, Node, mlp
-from reliability.simulation import Block, Simulation
+from reliability.simulation import Simulation
 from reliability.units import DAY, HOUR, YEAR
 
 VARY = {"time_s": [0, HOUR, YEAR], "compensation": ["none", "global"]}

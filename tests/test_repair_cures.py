@@ -15,7 +15,8 @@ from reliability.mitigation.bit_slices import CorrectingSlices
 from reliability.mitigation.digital_correction import DigitalCorrection
 from reliability.mitigation.in_pair import InPairCorrection
 from reliability.mitigation.remapping import RowRemapping
-from reliability.mitigation.repair_counts import repair_counts, repair_outcomes
+from reliability.mitigation.repair_counts import repair_counts
+from reliability.mitigation.repair_outcomes import repair_outcomes
 from reliability.mitigation.spares import Spares, spares_suffice
 from reliability.repair import Repair
 

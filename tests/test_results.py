@@ -18,12 +18,12 @@ import pytest
 
 import reliability as rl
 from reliability import results
+from reliability.block import Block
 from reliability.errors import UserError
 from reliability.files import sha256_of, write_atomically
 from reliability.network import Linear
 from reliability.results import Folder, fingerprint
 from reliability.session import run_study
-from reliability.simulation import Block
 
 ROOT = Path(rl.__file__).resolve().parent.parent
 

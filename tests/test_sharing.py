@@ -13,6 +13,7 @@ import reliability as rl
 from reliability.layers import Conv2d, Flatten, Linear, ReLU
 from reliability.network import Network, Node, mlp
 from reliability.simulation import Simulation
+from reliability.trials import trials_table
 
 CODES = 127
 
@@ -35,7 +36,7 @@ def run(net, data, chip, arithmetic: str, *, chips: int = 3, **options):
     vary = options.pop("vary", None)
     simulation = Simulation(net, data, chip, vary, metric=recorder, arithmetic=arithmetic, **options)
     block = simulation.block(0, 0, chips)
-    trials = simulation.table([[block]], chips)
+    trials = trials_table(simulation, [[block]], chips)
     return np.concatenate([shown.reshape(-1, *shown.shape[-2:]) for shown in recorder.shown[1:]]), trials
 
 

@@ -243,7 +243,7 @@ def test_an_ideal_chip_that_errs_names_the_layer(monkeypatch, layer):
 
 def test_the_ideal_check_sees_overrides_of_one_layer(monkeypatch):
     """A layer whose own mapping is wrong is found, though the chip's is right."""
-    monkeypatch.setattr("reliability.simulation.mapped_network", lambda network, chip: network)
+    monkeypatch.setattr("reliability.self_checks.mapped_network", lambda network, chip: network)
     chip = Chip(layers={"fc2": LayerChip(mapping=rl.Mapping(weight_max=0.1))})
     with pytest.raises(rl.RunError, match="layer 'fc2'"):
         rl.simulate(network(), dataset(), chip, chips=2)

@@ -430,6 +430,9 @@ def test_the_cure_on_some_layers():
     chip = rl.Chip(device=gaussian(), layers={"layer*": rl.LayerChip(tile=rl.Tile(rows=3))})
     one = crossbars_of(net, cure.apply(chip, ["layer2"]))
     assert not one["layer0"].settings.verify.is_on and one["layer2"].settings.verify == cure.verify
+    assert one["layer2"].settings.tile.rows == 3
+    with pytest.raises(rl.UserError, match="'layer\\*' is a pattern; name the layers"):
+        cure.apply(chip, ["layer*"])
     both = cure.apply(cure.apply(chip, ["layer2"]))
     assert list(chosen_weights(crossbars_of(net, both))) == ["layer0", "layer2"]
     digital = rl.Chip(device=gaussian(), layers={"*": rl.LayerChip(analog=False)})

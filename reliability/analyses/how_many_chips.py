@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from reliability.analyses.right_or_wrong import outcomes_of
 from reliability.analysis import Analysis, Answer, Setting
 from reliability.checks import check, is_number
 from reliability.errors import UserError
+from reliability.self_checks import check_ideal
 from reliability.simulation import Simulation
 from reliability.statistics.components import METHOD, Component, variance_components
+from reliability.statistics.interval import CHIPS, CHIPS_AND_INPUTS
 from reliability.statistics.outcomes import Outcomes
 from reliability.statistics.planning import (
     MOST_CHIPS,
@@ -30,8 +33,6 @@ from reliability.statistics.planning import (
     inputs_needed,
 )
 
-CHIPS = "chips, these inputs"
-BOTH = "chips and inputs"
 _ROUNDS = 5
 _FEWEST_CHIPS = 3
 _FEWEST_INPUTS = 8
@@ -73,7 +74,7 @@ class HowManyChips(Analysis):
                 f"{_FEWEST_CHIPS} chips on {_FEWEST_INPUTS} inputs are needed to split the variance."
             )
         simulation = setting.simulation()
-        simulation.check_ideal()
+        check_ideal(simulation)
         outcomes, reference = _pilot(simulation, setting)
         parts = {
             "mean": variance_components([outcomes]),
@@ -99,22 +100,13 @@ class HowManyChips(Analysis):
 
 def _pilot(simulation: Simulation, setting: Setting) -> tuple[Outcomes, Outcomes]:
     """Outcomes of the pilot's chips, and of the digital network."""
-    if simulation.reference.dtype != bool or simulation.metric.by_class:
-        raise UserError(
-            f"metric = {setting.metric!r}: the variance of a mean over inputs is split for metrics that are "
-            f'right or wrong on each input, such as "top-1"'
-        )
 
     def watch(done: int) -> None:
         if setting.progress:
             setting.progress(done, setting.chips, "pilot")
 
-    observed = simulation.observe(0, setting.chips, watch=watch)
-    inputs = len(simulation.labels)
-    return (
-        Outcomes(observed.bits[:, 0, 0], inputs),
-        Outcomes(np.packbits(simulation.reference)[np.newaxis], inputs),
-    )
+    outcomes = outcomes_of(simulation, setting, "the variance of a mean over inputs is split for", watch)
+    return outcomes, Outcomes(np.packbits(simulation.reference)[np.newaxis], outcomes.inputs)
 
 
 def _measure_cost(simulation: Simulation, setting: Setting) -> tuple[Cost, pd.DataFrame]:
@@ -165,7 +157,7 @@ def _split_rows(name: str, parts: Sequence[Component], outcomes: Outcomes) -> li
             "low": part.interval.low,
             "high": part.interval.high,
             "level": 0.95,
-            "varies": BOTH,
+            "varies": CHIPS_AND_INPUTS,
             "method": METHOD,
             "chips": outcomes.chips,
             "inputs": outcomes.inputs,
@@ -182,7 +174,7 @@ def _plan_rows(
     over_both = [cheapest(split, cost, wanted, inputs) for split in splits]
     on_these = [_all_inputs(split, cost, wanted, inputs) for split in splits]
     rows = []
-    for varies, plans in ((CHIPS, on_these), (BOTH, over_both)):
+    for varies, plans in ((CHIPS, on_these), (CHIPS_AND_INPUTS, over_both)):
         plan, low, high = plans
         rows.append(
             {
@@ -197,8 +189,8 @@ def _plan_rows(
                 "high": math.inf if high is None else high.seconds,
                 "level": 0.95,
                 "method": "cheapest plan; interval from the ends of the variances' intervals",
-                "inputs_needed": inputs_needed(splits[0], wanted) if varies == BOTH else inputs,
-                "enough_chips": enough_chips(splits[0], inputs) if varies == BOTH else math.inf,
+                "inputs_needed": inputs_needed(splits[0], wanted) if varies == CHIPS_AND_INPUTS else inputs,
+                "enough_chips": enough_chips(splits[0], inputs) if varies == CHIPS_AND_INPUTS else math.inf,
                 "all_inputs": inputs,
             }
         )
@@ -267,7 +259,7 @@ def _text(split: pd.DataFrame, costs: pd.DataFrame, plans: pd.DataFrame) -> str:
                 f"{int(row['all_inputs'])}"
             )
     for name in ("mean", "drop"):
-        row = plans[(plans["of"] == name) & (plans["varies"] == BOTH)].iloc[0]
+        row = plans[(plans["of"] == name) & (plans["varies"] == CHIPS_AND_INPUTS)].iloc[0]
         if math.isfinite(row["enough_chips"]):
             lines += [
                 "",

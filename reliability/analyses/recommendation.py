@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from reliability.analysis import Analysis, Answer, Setting
 from reliability.errors import UserError
-from reliability.mitigation.costs import cost_model
+from reliability.mitigation.cost_model import cost_model
 from reliability.mitigation.default_space import default_space
 from reliability.mitigation.goal import time_grid
 from reliability.mitigation.recommend import PRICES, default_budget, recommend

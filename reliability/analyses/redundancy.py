@@ -82,7 +82,7 @@ class Copies(Analysis):
         UserError
             If weights are cut into slices already.
         """
-        every = _training_inputs(setting)
+        every = setting.training_set("copies are placed on")
         train = every.head(min(self.training_inputs, len(every)))
         chip = by_name(resolved(setting.chip), setting.network)
         network = setting.network
@@ -166,13 +166,6 @@ class Copies(Analysis):
                 }
             )
         return rows
-
-
-def _training_inputs(setting: Setting) -> Dataset:
-    given = setting.calibration() if callable(setting.calibration) else setting.calibration
-    if not isinstance(given, Dataset):
-        raise UserError("copies are placed on training inputs with labels: give a Dataset as calibration")
-    return given
 
 
 def _cells(network: Network, chip: Chip) -> int:

@@ -9,13 +9,16 @@ from typing import Any
 
 import pandas as pd
 
+from reliability.analyses.right_or_wrong import outcomes_of
 from reliability.analysis import Analysis, Answer, Setting
 from reliability.checks import check, is_number
 from reliability.chip import Chip
 from reliability.effects import effect_names, resolved
 from reliability.errors import UserError
-from reliability.mitigation.repair_counts import repair_counts, repair_outcomes
+from reliability.mitigation.repair_counts import repair_counts
+from reliability.mitigation.repair_outcomes import repair_outcomes
 from reliability.repair import Repair
+from reliability.self_checks import check_ideal
 from reliability.simulation import Simulation
 from reliability.statistics.crossed import (
     crossed_mean,
@@ -23,12 +26,11 @@ from reliability.statistics.crossed import (
     population_method,
     sums_of_difference,
 )
+from reliability.statistics.interval import CHIPS, CHIPS_AND_INPUTS
 from reliability.statistics.outcomes import Outcomes
 from reliability.statistics.regained import FIELLER, regained_share
 from reliability.statistics.simultaneous import bonferroni_level
 
-CHIPS = "chips, these inputs"
-BOTH = "chips and inputs"
 _BROKEN = ("faults", "wear")
 _LEVEL = 0.95
 _COUNTED = 4
@@ -105,7 +107,7 @@ class RepairComparison(Analysis):
             "broken": chip,
             **{name: replace(chip, repair=self._own(repair)) for name, repair in self.repairs.items()},
         }
-        setting.simulation().check_ideal()
+        check_ideal(setting.simulation())
         outcomes, counts = {}, {}
         for done, (name, own) in enumerate(chips.items()):
             simulation = setting.simulation(chip=own)
@@ -125,7 +127,7 @@ class RepairComparison(Analysis):
         listed = repair_counts(setting.network, chip)
         found = repair_outcomes(
             setting.network, chip, chips=min(setting.chips, _COUNTED), seed=setting.seed,
-            powers=simulation.row_powers(chip),
+            powers=simulation.calibrator.row_powers(chip),
         )  # fmt: skip
         mean = found.groupby("chip")[["words", "operations", "before", "after"]].sum().mean()
         words = found.groupby("layer")["words"].mean()
@@ -151,7 +153,8 @@ class RepairComparison(Analysis):
             crossed = crossed_mean(sums_of_difference(healthy, outcomes[name]))
             low, high = population_interval(crossed, _LEVEL)
             sizes = {"chips": healthy.chips, "inputs": healthy.inputs}
-            about = {"level": _LEVEL, "varies": BOTH, "method": population_method(crossed), **sizes}
+            method = population_method(crossed)
+            about = {"level": _LEVEL, "varies": CHIPS_AND_INPUTS, "method": method, **sizes}
             own = counts.get(name, {})
             rows.append(
                 {
@@ -170,7 +173,7 @@ class RepairComparison(Analysis):
             every = regained_share(healthy, broken, outcomes[name], joint)
             for varies, (low, high), (low_all, high_all) in (
                 (CHIPS, found.of_chips, every.of_chips),
-                (BOTH, found.of_both, every.of_both),
+                (CHIPS_AND_INPUTS, found.of_both, every.of_both),
             ):
                 about = {"level": _LEVEL, "varies": varies, "method": FIELLER, **sizes}
                 ends = {"low": low, "high": high, "low_all": low_all, "high_all": high_all}
@@ -186,7 +189,7 @@ class RepairComparison(Analysis):
         of_broken = lost.loc["broken"]
         cost, low, high = (100 * of_broken[name] for name in ("value", "low", "high"))
         lines = [
-            f"broken cells cost {cost:.2f} points [{low:.2f}, {high:.2f}] ({BOTH})",
+            f"broken cells cost {cost:.2f} points [{low:.2f}, {high:.2f}] ({CHIPS_AND_INPUTS})",
             f"{'':{width}}    regained, %         error  spares   words    adds    kbit",
         ]
         for name, row in found.iterrows():
@@ -232,15 +235,9 @@ class RepairComparison(Analysis):
 
 def _outcomes(simulation: Simulation, setting: Setting, done: int, conditions: int, name: str) -> Outcomes:
     """Which inputs the chips get right."""
-    if simulation.reference.dtype != bool or simulation.metric.by_class:
-        raise UserError(
-            f"metric = {setting.metric!r}: repairs are compared by metrics that are right or wrong on each "
-            f'input, such as "top-1"'
-        )
 
     def watch(chips: int) -> None:
         if setting.progress:
             setting.progress(done * setting.chips + chips, conditions * setting.chips, name)
 
-    seen = simulation.observe(0, setting.chips, watch=watch)
-    return Outcomes(seen.bits[:, 0, 0], len(simulation.labels))
+    return outcomes_of(simulation, setting, "repairs are compared by", watch)

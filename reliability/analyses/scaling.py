@@ -17,7 +17,6 @@ from reliability.chip import Chip
 from reliability.crossbar import chip_network, crossbars_of
 from reliability.datasets import Dataset
 from reliability.effects import resolved
-from reliability.errors import UserError
 from reliability.mitigation.clipping import Clipping, find_clipping
 from reliability.mitigation.column_scale import ColumnScale
 from reliability.mitigation.comparison import Comparison
@@ -78,7 +77,7 @@ class Scales(Analysis):
         """
         network = setting.network
         chip = by_name(resolved(setting.chip), network)
-        train = _training_inputs(setting)
+        train = setting.training_set("scales are found on")
         layers = analog_layers(chip, network)
         grid = list(self._grid(_converts(network, chip)))
         comparison = Comparison(setting, len(grid) + 1)
@@ -136,16 +135,7 @@ def best_scale(chip: Chip, layers: list[str]) -> str:
 
 
 def _converts(network: Network, chip: Chip) -> bool:
-    found = crossbars_of(chip_network(network, chip), chip).values()
-    tiles = [own.settings.tile for own in found if own.settings.analog]
-    return any(tile is not None and (tile.dac or tile.adc) for tile in tiles)
-
-
-def _training_inputs(setting: Setting) -> Dataset:
-    given = setting.calibration() if callable(setting.calibration) else setting.calibration
-    if not isinstance(given, Dataset):
-        raise UserError("scales are found on training inputs with labels: give a Dataset as calibration")
-    return given
+    return any(own.converts for own in crossbars_of(chip_network(network, chip), chip).values())
 
 
 def _found_table(network: Network, chip: Chip, layers: list[str]) -> pd.DataFrame:

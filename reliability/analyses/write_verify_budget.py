@@ -14,19 +14,17 @@ import pandas as pd
 
 from reliability.analysis import Analysis, Answer, Setting
 from reliability.chip import Chip
-from reliability.datasets import Dataset, from_arrays
 from reliability.errors import UserError
 from reliability.mitigation.selection import Ranking, rank_weights, save_scores, select
 from reliability.mitigation.write_verify import Budget, smallest_budget, with_share
 from reliability.montecarlo import run
 from reliability.statistics.crossed import chips_interval
-from reliability.statistics.interval import DIFFERENCE, Interval
+from reliability.statistics.interval import CHIPS, DIFFERENCE, Interval
 from reliability.statistics.order import quantile_interval, quantile_rank
 
 _NON_UNIFORM = "u-"
 _RESAMPLES = 2000
 _BAD = 0.05
-_VARIES = "chips, these inputs"
 _LEVEL = 0.95
 
 
@@ -77,7 +75,8 @@ class WriteVerifyBudget(Analysis):
             If the chip has no write-verify, there are no training inputs, or a field is not allowed.
         """
         self._check()
-        training = self._training(setting)
+        training = setting.training_set("weights are ranked by")
+        training = training.head(min(self.ranking_inputs, len(training)))
         chip = with_share(setting.chip, 1.0)
         with tempfile.TemporaryDirectory() as folder:
             orders, layers = {}, []
@@ -152,18 +151,6 @@ class WriteVerifyBudget(Analysis):
         if self.ranking_inputs < 1:
             raise UserError(f"analysis.ranking_inputs = {self.ranking_inputs!r} must be 1 or more")
 
-    def _training(self, setting: Setting) -> Dataset:
-        given = setting.calibration() if callable(setting.calibration) else setting.calibration
-        if isinstance(given, tuple):
-            given = from_arrays(*given)
-        if not isinstance(given, Dataset):
-            raise UserError(
-                "weights are ranked by training inputs with their labels: give calibration a dataset or a "
-                "pair (x, y)"
-            )
-        few = slice(self.ranking_inputs)
-        return replace(given, x=given.x[few], y=given.y[few])
-
 
 def _ranking(name: str) -> Any:
     return name.removeprefix(_NON_UNIFORM)
@@ -185,7 +172,7 @@ def _budgets(
             mean = Interval(*chips_interval(values, _LEVEL))
             bad = quantile_interval(values, _BAD, _LEVEL)
             common = {"ranking": name, "share": share, "nwc": nwc[name, share]}
-            last = {"level": _LEVEL, "varies": _VARIES, "chips": len(values)}
+            last = {"level": _LEVEL, "varies": CHIPS, "chips": len(values)}
             estimates = (
                 ("mean", float(values.mean()), mean, "t over chips, corrected for skewness"),
                 ("quantile_05", bad[0], Interval(bad[1], bad[2]), "order statistics"),
@@ -211,7 +198,7 @@ def _differences(
         for kind, first, second in pairs:
             a, b = accuracies[first, share], accuracies[second, share]
             common = {"share": share, "kind": kind, "ranking": first, "against": second}
-            last = {"level": _LEVEL, "varies": _VARIES, "chips": len(a)}
+            last = {"level": _LEVEL, "varies": CHIPS, "chips": len(a)}
             mean = chips_interval(a - b, _LEVEL, DIFFERENCE)
             bad, interval = _quantile_difference(a, b, seed)
             estimates = (
@@ -276,5 +263,5 @@ def _text(
             f"{last['share']:.0%} of the weights, NWC {last['nwc']:.3f} (drop {100 * last['value']:.2f}, "
             f"with {last['level']:.1%} at most {100 * last['high']:.2f}, on {last['chips']} fresh chips)."
         )
-    lines.append(f"{_LEVEL:.0%} intervals; {_VARIES}.")
+    lines.append(f"{_LEVEL:.0%} intervals; {CHIPS}.")
     return "\n".join(lines)

@@ -10,7 +10,8 @@ from reliability.mitigation.clipping import Clipping, find_clipping
 from reliability.mitigation.column_scale import ColumnScale
 from reliability.mitigation.compensation import DriftCompensation
 from reliability.mitigation.converter_ranges import ConverterRanges, find_converter_ranges
-from reliability.mitigation.costs import CostModel, cost_model, cost_sources, count_costs, total_costs
+from reliability.mitigation.cost_model import CostModel, cost_model, cost_sources
+from reliability.mitigation.costs import count_costs, total_costs
 from reliability.mitigation.cure import Cure
 from reliability.mitigation.default_space import default_space
 from reliability.mitigation.digital_correction import DigitalCorrection

@@ -14,12 +14,8 @@ from typing import Literal
 
 from reliability.checks import check
 from reliability.chip import Chip
-from reliability.crossbar import analog_crossbars
-from reliability.mitigation.added import Added
-from reliability.mitigation.bias import calibration_reads
 from reliability.mitigation.compensation import check_whole
 from reliability.mitigation.cure import Cure
-from reliability.network import Network
 
 
 @dataclass(frozen=True)
@@ -61,8 +57,3 @@ class AdaptiveStatistics(Cure):
         """What is done, in a few words."""
         what = "mean and spread of every column" if self.reference == "network" else "batch norm statistics"
         return f"{what} from {self.inputs} training inputs"
-
-    def adds(self, network: Network, chip: Chip) -> Added:
-        """Multiplications of the calibration inputs, and a factor and an offset a column."""
-        columns = sum(len(crossbar.matrix) for crossbar in analog_crossbars(network, chip).values())
-        return Added(calibration_reads(network, chip, self.inputs), self.inputs, factors=2 * columns)

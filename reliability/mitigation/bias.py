@@ -8,12 +8,9 @@ from typing import cast
 
 from reliability.chip import Chip
 from reliability.compensation import COMPENSATIONS, Compensation
-from reliability.crossbar import analog_crossbars
 from reliability.errors import UserError
-from reliability.mitigation.added import Added, arrays_below, arrays_beside
 from reliability.mitigation.compensation import check_whole
 from reliability.mitigation.cure import Cure
-from reliability.network import Network
 
 
 @dataclass(frozen=True)
@@ -48,17 +45,3 @@ class BiasCorrection(Cure):
     def describe(self) -> str:
         """What is done, in a few words."""
         return f"an offset a column, from {self.inputs} training inputs"
-
-    def adds(self, network: Network, chip: Chip) -> Added:
-        """Multiplications of the calibration inputs, and an offset a column."""
-        offsets = sum(len(crossbar.matrix) for crossbar in analog_crossbars(network, chip).values())
-        return Added(calibration_reads(network, chip, self.inputs), self.inputs, factors=offsets)
-
-
-def calibration_reads(network: Network, chip: Chip, inputs: int) -> int:
-    """Activations of one array in multiplications of so many inputs, pulses of signed inputs not counted."""
-    per_input = sum(
-        crossbar.places * arrays_beside(crossbar) * arrays_below(crossbar)
-        for crossbar in analog_crossbars(network, chip).values()
-    )
-    return inputs * per_input

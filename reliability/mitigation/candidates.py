@@ -15,14 +15,17 @@ from reliability.crossbar import chip_network
 from reliability.datasets import Dataset, from_arrays
 from reliability.latents import Role
 from reliability.mitigation.common_chips import CommonChips
-from reliability.mitigation.costs import CostModel, count_costs, relative_price, total_costs
+from reliability.mitigation.cost_model import CostModel
+from reliability.mitigation.costs import count_costs, relative_price, total_costs
 from reliability.mitigation.expectations import Expectations
 from reliability.mitigation.goal import Goal, is_steady
 from reliability.mitigation.halves import halves
 from reliability.mitigation.space import Space, layer_keys
 from reliability.network import Network
 from reliability.refresh import worst_times
-from reliability.simulation import Calibration, Simulation
+from reliability.self_checks import check_ideal
+from reliability.simulation import Simulation
+from reliability.training_inputs import Calibration
 
 PRICES: Mapping[str, float] = {"area_mm2": 1.0, "energy_j": 1.0, "program_s": 0.1}
 """Weights of the costs where nobody says otherwise."""
@@ -84,7 +87,7 @@ class Candidates:
         )
         # Digital, and checked to be what the chip without any effect computes.
         self.base = Simulation(network, whole_set, space.chip, threads=threads, calibration=calibration)
-        self.base.check_ideal()
+        check_ideal(self.base)
         self.are_halves = fresh_inputs is None
         if fresh_inputs is None:
             self.seen, self.fresh = halves(whole_set, network, self.expectations.often(whole_set))

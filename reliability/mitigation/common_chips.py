@@ -12,7 +12,8 @@ from reliability.datasets import Dataset
 from reliability.latents import Role
 from reliability.mitigation.goal import Goal
 from reliability.network import Network
-from reliability.simulation import Calibration, Simulation
+from reliability.simulation import Simulation
+from reliability.training_inputs import Calibration
 
 # Designs whose plans are kept.
 _KEPT = 4

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from reliability.analysis import Setting
+from reliability.by_design import ByDesign
 from reliability.chip import Chip
+from reliability.self_checks import check_ideal
 from reliability.statistics.crossed import chips_interval
 from reliability.statistics.interval import CHIPS, DIFFERENCE, FRACTION, REAL, Interval
 from reliability.statistics.order import quantile_interval
@@ -42,7 +44,7 @@ class Comparison:
         self.setting, self.total = setting, total
         self._done = 0
         self._first: _Seen | None = None
-        self._known: list[tuple[Chip, _Seen]] = []
+        self._known: ByDesign[_Seen] = ByDesign()
         self.reference = float("nan")
 
     def rows(self, chip: Chip, **what: Any) -> list[dict[str, Any]]:
@@ -80,12 +82,12 @@ class Comparison:
         is_right = simulation.reference.dtype == bool
         self.reference = float(simulation.reference.mean())
         self._done += 1
-        for known, seen in self._known:
-            if known == chip:
-                return seen, is_right
-        simulation.check_ideal()
-        found = simulation.observe(0, self.setting.chips)
-        self._known.append((chip, _Seen(found.scores.ravel(), found.checksums.ravel())))
-        if self.setting.progress:
-            self.setting.progress(self._done, self.total, "descriptions")
-        return self._known[-1][1], is_right
+
+        def simulate() -> _Seen:
+            check_ideal(simulation)
+            found = simulation.observe(0, self.setting.chips)
+            if self.setting.progress:
+                self.setting.progress(self._done, self.total, "descriptions")
+            return _Seen(found.scores.ravel(), found.checksums.ravel())
+
+        return self._known.get(chip, simulate), is_right

@@ -8,11 +8,8 @@ from typing import Literal, get_args
 
 from reliability.checks import check
 from reliability.chip import Chip
-from reliability.crossbar import analog_crossbars
 from reliability.errors import UserError
-from reliability.mitigation.added import Added, arrays_beside
 from reliability.mitigation.cure import Cure
-from reliability.network import Network
 
 Factor = Literal["global", "column", "exact"]
 
@@ -55,14 +52,6 @@ class DriftCompensation(Cure):
             "exact": "a factor a layer, from exact weights",
         }
         return f"drift compensation by {told[self.factor]}"
-
-    def adds(self, network: Network, chip: Chip) -> Added:
-        """Reads with one row driven at a time, and the factors; with a reference, its read-outs too."""
-        reads = factors = 0
-        for crossbar in analog_crossbars(network, chip).values():
-            reads += crossbar.matrix.shape[1] * arrays_beside(crossbar)
-            factors += len(crossbar.matrix) if self.factor == "column" else 1
-        return Added(reads, first_reads=0 if self.factor == "exact" else reads, factors=2 * factors)
 
 
 def check_whole(layers: Sequence[str] | None) -> None:

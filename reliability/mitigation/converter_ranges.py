@@ -21,6 +21,7 @@ from reliability.mitigation.samples import Samples
 from reliability.mitigation.tuning import Found
 from reliability.network import Network
 from reliability.tile import Converter, Tile
+from reliability.training_inputs import enough_inputs, first_inputs
 
 # Shares of the values that are clipped, at most a few in a hundred thousand to a third.
 _CLIPPED = (0.0, *np.geomspace(2e-5, 0.35, 32).tolist())
@@ -99,19 +100,11 @@ def find_converter_ranges(
     """
     chip = by_name(chip, network)
     crossbars = crossbars_of(chip_network(network, chip), chip)
-    converting = {
-        name: own
-        for name, own in crossbars.items()
-        if own.settings.analog and own.settings.tile and (own.settings.tile.dac or own.settings.tile.adc)
-    }
+    converting = {name: own for name, own in crossbars.items() if own.converts}
     if not converting:
         raise UserError(f"chip {chip.name!r} has no converters: there is no range to find")
     count = chip.calibration_inputs
-    if len(inputs) < count:
-        raise UserError(
-            f"chip.calibration_inputs = {count}, but there are only {len(inputs)} training inputs"
-        )
-    x = network.prepare(inputs.x[:count])
+    x = enough_inputs(first_inputs(inputs, network, count), count)
     seen = Samples(network, chip, x, converting, multiplications, seed)
     rows: list[dict[str, Any]] = []
     negative = bool((x < 0).any())

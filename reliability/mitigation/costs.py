@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
-from functools import cache
-from importlib import resources
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from reliability.calibration import conversions
-from reliability.checks import check, is_number
+from reliability.checks import is_number
 from reliability.chip import Chip
 from reliability.compensation import factor_of, is_adapted
 from reliability.crossbar import Crossbar, chip_network, crossbars_of
 from reliability.effects import resolved
 from reliability.errors import UserError
-from reliability.fault_maps import is_repaired, spare_cells_of
 from reliability.kernels import layout
+from reliability.mitigation.cost_model import CostModel, cost_model
+from reliability.mitigation.repair_counts import counts_of
 from reliability.network import Network
 from reliability.verified import chosen_weights, expected_writes
 
@@ -38,81 +35,6 @@ COLUMNS = (
     "calibration_reads",
 )
 """What is counted, a layer: see :func:`count_costs`."""
-
-
-@dataclass(frozen=True)
-class CostModel:
-    """Numbers behind the costs; ``data/costs.toml`` says where each comes from.
-
-    Parameters
-    ----------
-    cell_area_um2, adc_area_um2, word_area_um2 : float
-        Of a cell, of an 8-bit converter, of a stored 16-bit word.
-    column_share : float
-        Columns that share one converter.
-    adc_j, adc_s, dac_j : float
-        One 8-bit conversion; one row's pulse.
-    read_s, read_v, input_power : float
-        One multiplication of an array; the voltage of a fully driven row; mean square of what drives rows.
-    ideal_bits : float
-        Bits that a conversion is charged with where the chip does not say how many.
-    operation_j, word_j : float
-        One digital multiply and add; one stored word that is read.
-    write_j, write_s, verify_j, verify_s : float
-        One write pulse; one read of a cell that is verified.
-    verified_writes : float
-        Writes of a cell whose law was fitted to devices already verified.
-    parallel_writes : float
-        Cells of one array that are written at a time.
-    """
-
-    cell_area_um2: float
-    adc_area_um2: float
-    column_share: float
-    adc_j: float
-    adc_s: float
-    dac_j: float
-    read_s: float
-    read_v: float
-    input_power: float
-    ideal_bits: float
-    operation_j: float
-    word_j: float
-    word_area_um2: float
-    write_j: float
-    write_s: float
-    verify_s: float
-    verify_j: float
-    verified_writes: float
-    parallel_writes: float
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            low = 1 if field.name in ("parallel_writes", "column_share") else 0
-            check(is_number(value, low, 1e30), f"costs.{field.name}", value, f"a number of at least {low}")
-
-
-@cache
-def cost_sources() -> dict[str, str]:
-    """Where each number of the table comes from, by name."""
-    return {name: entry["source"] for name, entry in _table().items()}
-
-
-def cost_model(**numbers: float) -> CostModel:
-    """The numbers of the table, with those replaced that are given."""
-    values = {name: float(entry["value"]) for name, entry in _table().items()}
-    for name in numbers:
-        if name not in values:
-            raise UserError(f"costs.{name} is not a number of the table; these are {', '.join(values)}")
-    return CostModel(**(values | numbers))
-
-
-@cache
-def _table() -> dict[str, Any]:
-    import reliability.data as data
-
-    return tomllib.loads(resources.files(data).joinpath("costs.toml").read_text(encoding="utf-8"))
 
 
 def count_costs(
@@ -215,13 +137,14 @@ def _of_layer(
     places = crossbar.places
     tiles = math.ceil(rows / crossbar.tile_rows)
     lines = crossbar.lines * slices * tiles
-    cells, words, tests = _repairs(crossbar)
+    repair = counts_of(crossbar)
+    cells, words = crossbar.devices + repair.spare_cells, repair.words
     once, reads = _writes(crossbar, model, chosen, chip.frozen_below_s)
     times = max(math.ceil(horizon_s / chip.refresh_s), 1)
-    writes, reads = once * times + tests, reads * times + tests
+    writes, reads = once * times + repair.test_writes, reads * times + repair.test_reads
     arrays = max(tiles * slices * math.ceil(columns / crossbar.mapped.tile_columns), 1)
     # Digital: the slices and tiles of every column added up, the layer's affine part and its compensation.
-    operations = places * columns * (tiles * slices + 1) + words * places
+    operations = places * columns * (tiles * slices + 1) + repair.operations
     held = np.abs(crossbar.targets_us).sum() * 1e-6
     if crossbar.mapped.references == 0:
         held += 2e-6 * own.device.g_min_us * crossbar.targets_us.size
@@ -261,17 +184,6 @@ def _writes(
         return float(crossbar.devices), 0.0
     verified, cells = expected_writes(crossbar, chosen, frozen_below_s)
     return verified + crossbar.devices - cells, verified
-
-
-def _repairs(crossbar: Crossbar) -> tuple[int, int, int]:
-    """Cells with their spare ones, stored words at most, and writes (each read) that find the fault map."""
-    repair = crossbar.settings.repair
-    if repair is None or not is_repaired(crossbar):
-        return crossbar.devices, 0, 0
-    cells, weights = crossbar.devices + spare_cells_of(crossbar), crossbar.matrix.size
-    words = weights if repair.digital == "faulty" else round(repair.digital * weights)
-    # Every cell is written to both ends of its range.
-    return cells, words, 2 * cells
 
 
 def _calibration_reads(crossbar: Crossbar, chip: Chip, arrays: int, pulses: int) -> float:

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from reliability.chip import Chip, Slices
-from reliability.crossbar import Crossbar, chip_network, crossbars_of
-from reliability.datasets import Dataset, from_arrays
+from reliability.crossbar import Crossbar, analog_crossbars
+from reliability.datasets import Dataset
 from reliability.effects import resolved
 from reliability.errors import UserError
 from reliability.mitigation.adabs import AdaptiveStatistics
@@ -34,7 +34,7 @@ from reliability.mitigation.spares import Spares
 from reliability.mitigation.write_verify import VerifyWeights
 from reliability.moments import cell_moments
 from reliability.network import Network
-from reliability.simulation import Calibration
+from reliability.training_inputs import Calibration, labelled_inputs
 from reliability.units import MONTH, time_in_words
 from reliability.write_verify import WriteVerify
 
@@ -81,7 +81,7 @@ def default_space(
         If no layer stands on devices.
     """
     chip = by_name(resolved(chip), network)
-    crossbars = [c for c in crossbars_of(chip_network(network, chip), chip).values() if c.settings.analog]
+    crossbars = list(analog_crossbars(network, chip).values())
     if not crossbars:
         raise UserError("no layer of the chip stands on devices: there is nothing to cure")
     knobs = [
@@ -190,10 +190,8 @@ def _programming_error(crossbar: Crossbar) -> float:
 
 def _order(network: Network, chip: Chip, calibration: Calibration | Callable[[], Dataset] | None) -> str:
     """Which weights come first: a file of scores, or by magnitude where there are no labelled inputs."""
-    given = calibration() if callable(calibration) else calibration
-    if isinstance(given, tuple):
-        given = from_arrays(*given)
-    if not isinstance(given, Dataset):
+    given = labelled_inputs(calibration)
+    if given is None:
         return "magnitude"
     few = given.head(min(_RANKED_WITH, len(given)))
     try:

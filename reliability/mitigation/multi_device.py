@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from reliability.checks import check, is_whole
-from reliability.chip import Chip, Mapping, Slices
+from reliability.chip import Chip, Mapping
 from reliability.errors import UserError
 from reliability.mitigation.cure import Cure
 from reliability.mitigation.overrides import changed
+from reliability.mitigation.redundancy import Redundancy
 
 
 @dataclass(frozen=True)
 class MultiDevice(Cure):
     """Each weight is the mean of ``count`` devices or pairs (Boybat et al. 2018, Nat. Commun. 9:2514).
 
-    Independent errors fall with the root of ``count``; what all share stays. Equal ``mapping.slices`` with
-    sums of their own: ``count`` times the cells, the write cycles and the conversions.
+    :class:`.redundancy.Redundancy` of all columns as a property of the synapse: weights that stand on several
+    devices already are not given others.
 
     Parameters
     ----------
@@ -37,16 +38,16 @@ class MultiDevice(Cure):
         UserError
             If a layer's weights are cut into slices already.
         """
-        return changed(chip, "mapping", self._held, layers)
+        return Redundancy(self.count).apply(changed(chip, "mapping", self._uncut, layers), layers)
 
     def describe(self) -> str:
         """What is done, in a few words."""
         return f"{self.count} devices a weight"
 
-    def _held(self, mapping: Mapping) -> Mapping:
+    def _uncut(self, mapping: Mapping) -> Mapping:
         if mapping.slices.count > 1:
             raise UserError(
                 f"mapping.slices.count = {mapping.slices.count}: weights that are cut into slices cannot be "
                 f"held by {self.count} devices each"
             )
-        return replace(mapping, slices=Slices(count=self.count, fill="equal", base=1.0))
+        return mapping

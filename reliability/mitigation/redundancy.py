@@ -55,7 +55,7 @@ class Redundancy(Cure):
         """
         combine: Literal["mean", "current"] = "current" if self.one_array else "mean"
         slices = Slices(count=self.count, columns=self.columns, combine=combine)
-        return changed(chip, "mapping", lambda own: replace(check_copies(own), slices=slices), layers)
+        return in_copies(chip, slices, layers)
 
     def describe(self) -> str:
         """What is copied."""
@@ -68,13 +68,18 @@ class Redundancy(Cure):
         return f"{self.count} copies of {which}{where}"
 
 
-def check_copies(mapping: ChipMapping) -> ChipMapping:
-    """The mapping, if its weights are not cut into slices that copies would have to be of.
+def in_copies(chip: Chip, slices: Slices, layers: Sequence[str] | None) -> Chip:
+    """The chip with weights of the named layers, all by default, in these equal slices.
 
     Raises
     ------
     UserError
+        If a layer's weights are cut into slices that copies would have to be of.
     """
+    return changed(chip, "mapping", lambda own: replace(_uncut(own), slices=slices), layers)
+
+
+def _uncut(mapping: ChipMapping) -> ChipMapping:
     slices = mapping.slices
     if slices.count > 1 and (slices.fill != "equal" or slices.base != 1):
         raise UserError(

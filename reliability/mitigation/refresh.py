@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from reliability.checks import check, is_number
 from reliability.chip import Chip
-from reliability.crossbar import analog_crossbars
-from reliability.mitigation.added import Added
 from reliability.mitigation.compensation import check_whole
 from reliability.mitigation.cure import Cure
-from reliability.network import Network
 from reliability.refresh import worst_times
 
 
@@ -48,11 +44,6 @@ class Refresh(Cure):
     def describe(self) -> str:
         """What is done, in a few words."""
         return f"programmed anew every {self.every_s:g} s"
-
-    def adds(self, network: Network, chip: Chip, horizon_s: float) -> Added:
-        """Write cycles of all cells until ``horizon_s``, the first programming not counted."""
-        cells = sum(crossbar.devices for crossbar in analog_crossbars(network, chip).values())
-        return Added(writes=math.floor(horizon_s / self.every_s) * self.cycles * cells)
 
     def look_at(self, times_s: Sequence[float]) -> tuple[float, ...]:
         """A grid with the worst moments: :func:`reliability.refresh.worst_times`."""

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from reliability.chip import Chip
-from reliability.crossbar import Crossbar, chip_network, crossbars_of, mapped_network
+from reliability.crossbar import Crossbar, analog_crossbars, mapped_network
 from reliability.layers import windows
 from reliability.network import Network
 
@@ -71,9 +71,7 @@ def multiplied_inputs(
 
     Parameters are those of :class:`Samples`; exactly ``wanted`` where there are as many.
     """
-    crossbars = crossbars_of(chip_network(network, chip), chip)
-    analog = {name: own for name, own in crossbars.items() if own.settings.analog}
-    found = Samples(network, chip, x[:wanted], analog, wanted, seed)
+    found = Samples(network, chip, x[:wanted], analog_crossbars(network, chip), wanted, seed)
     return {name: own[:wanted] for name, own in found.rows.items()}
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from reliability.analytic import AnalyticNetwork
 from reliability.chip import Chip
-from reliability.crossbar import Crossbar, chip_network, crossbars_of, mapped_network
+from reliability.crossbar import Crossbar, mapped_network
 from reliability.curvature import Method, second_derivatives
 from reliability.datasets import Dataset, from_arrays
 from reliability.derivatives import Own, chunks, cross_entropy, logits_node, pull_back
@@ -25,8 +25,8 @@ from reliability.mapping import weight_max
 from reliability.moments import weight_moments
 from reliability.network import Network
 from reliability.propagation.dense import LayerSlopes
-from reliability.simulation import Calibration
-from reliability.verified import is_verified, random_scores
+from reliability.training_inputs import Calibration
+from reliability.verified import random_scores, verified_crossbars
 from reliability.write_verify import WriteVerify
 
 Ranking = Literal["gradient", "curvature", "gauss_newton", "fisher", "magnitude", "random"]
@@ -94,8 +94,7 @@ def rank_weights(
     if by not in get_args(Ranking):
         raise UserError(f"by = {by!r} must be one of {', '.join(get_args(Ranking))}")
     chip = resolved(chip)
-    held = chip_network(network, chip)
-    crossbars = {n: c for n, c in crossbars_of(held, chip).items() if is_verified(c.settings)}
+    crossbars = verified_crossbars(network, chip)
     if not crossbars:
         raise UserError("chip.verify.share is 0 in all layers: there are no weights to rank for write-verify")
     if by == "random":

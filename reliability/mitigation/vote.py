@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from reliability.chip import Chip, Slices
 from reliability.mitigation.cure import Cure
-from reliability.mitigation.overrides import changed
-from reliability.mitigation.redundancy import check_copies
+from reliability.mitigation.redundancy import in_copies
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,7 @@ class Vote(Cure):
         UserError
             If a layer's weights are cut into slices of another kind.
         """
-        slices = Slices(count=self.count, combine="median")
-        return changed(chip, "mapping", lambda own: replace(check_copies(own), slices=slices), layers)
+        return in_copies(chip, Slices(count=self.count, combine="median"), layers)
 
     def describe(self) -> str:
         """How many vote."""

@@ -7,7 +7,6 @@ lengths are in one unit, such as the largest conductance.
 
 from __future__ import annotations
 
-import fnmatch
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,17 +18,15 @@ from scipy.optimize import brentq
 from scipy.special import erf
 
 from reliability.analysis import Setting
-from reliability.chip import Chip, LayerChip
-from reliability.crossbar import chip_network, crossbars_of
+from reliability.chip import Chip
 from reliability.errors import UserError
 from reliability.latents import Role
 from reliability.mitigation.cure import Cure
+from reliability.mitigation.overrides import changed
 from reliability.statistics.crossed import chips_interval
-from reliability.statistics.interval import DIFFERENCE, check_level
-from reliability.verified import is_verified
+from reliability.statistics.interval import CHIPS, DIFFERENCE, check_level
+from reliability.verified import verified_crossbars
 from reliability.write_verify import WriteVerify
-
-_VARIES = "chips, these inputs"
 
 
 def acceptance(sigma: float, tolerance: float, noise: float = 0.0) -> float:
@@ -112,17 +109,14 @@ class VerifyWeights(Cure):
     verify: WriteVerify
 
     def apply(self, chip: Chip, layers: Sequence[str] | None = None) -> Chip:
-        """A chip with the cure on the named layers, on all by default."""
-        if layers is None:
-            own = {name: replace(said, verify=None) for name, said in chip.layers.items()}
-            return replace(chip, verify=self.verify, layers=own)
-        own = dict(chip.layers)
-        for name in layers:
-            matching = (said for pattern, said in reversed(own.items()) if fnmatch.fnmatchcase(name, pattern))
-            # What a wildcard says about being digital goes on.
-            said = own.get(name) or LayerChip(analog=next((m.analog for m in matching), True))
-            own[name] = replace(said, verify=self.verify)
-        return replace(chip, layers=own)
+        """A chip with the cure on the named layers, on all by default.
+
+        Raises
+        ------
+        UserError
+            If a name is a pattern, or the chip says of its first or last layer what may concern a named one.
+        """
+        return changed(chip, "verify", lambda _: self.verify, layers)
 
     def describe(self) -> str:
         """What is done, in a few words."""
@@ -174,8 +168,7 @@ def smallest_budget(setting: Setting, max_drop: float, *, group: float = 0.05, l
     check_level(level)
     if not 0 < group <= 1:
         raise UserError(f"group = {group!r} must be above 0 and at most 1")
-    held = chip_network(setting.network, setting.chip)
-    if not any(is_verified(c.settings) for c in crossbars_of(held, setting.chip).values()):
+    if not verified_crossbars(setting.network, setting.chip):
         raise UserError("chip.verify.share is 0 in all layers: there is no write-verify to find a budget of")
     shares = [min(k * group, 1.0) for k in range(math.ceil(1 / group - 1e-9) + 1)]
     rows, error, first = [], 1 - level, 0
@@ -213,4 +206,4 @@ def _look(
     high = chips_interval(drops, max(2 * confidence - 1, 1e-9), DIFFERENCE).high
     row: dict[str, Any] = {"share": share, "nwc": nwc, "role": role, "first_chip": first, "chips": len(drops)}
     row |= {"estimand": "drop", "value": float(drops.mean()), "low": DIFFERENCE[0], "high": high}
-    return row | {"level": confidence, "method": "one-sided, over chips", "varies": _VARIES}
+    return row | {"level": confidence, "method": "one-sided, over chips", "varies": CHIPS}

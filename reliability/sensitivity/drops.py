@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from reliability.effects import resolved
+from reliability.self_checks import check_ideal
 from reliability.sensitivity.question import Question, Run
 from reliability.statistics.interval import DIFFERENCE, REAL
 
@@ -45,7 +46,7 @@ def simulate_runs(question: Question, runs: Sequence[Run]) -> Drops:
     """Simulate all runs."""
     setting = question.setting
     sweep = setting.simulation(chip=resolved(setting.chip), role=question.role)
-    sweep.check_ideal()
+    check_ideal(sweep)
     digital, is_right = float(sweep.reference.mean()), sweep.reference.dtype == bool
     drops: dict[Run, np.ndarray] = {}
     chips = sum(run.chips for run in runs)

@@ -72,6 +72,20 @@ def no_error(surface: Surface, norm: Norm, bound: float, kind: str) -> Attack:
     )
 
 
+def begin(
+    surface: Surface, norm: Norm, bound: float, batch: int, steps: int, seed: int, kind: str
+) -> tuple[np.random.Generator, Attack]:
+    """What every attack begins with: the source of its draws, and no error as the worst so far.
+
+    Raises
+    ------
+    UserError
+        If a setting is not allowed.
+    """
+    check_attack(norm, bound, batch, steps)
+    return np.random.default_rng(seed), no_error(surface, norm, bound, kind)
+
+
 def attack_of(
     surface: Surface, errors: np.ndarray, norm: Norm, bound: float, kind: str, method: str
 ) -> Attack:

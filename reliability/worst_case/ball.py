@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,11 @@ def euclidean(values: np.ndarray) -> float:
 def distance(errors: np.ndarray, norm: Norm) -> float:
     """Norm of the errors."""
     return float(np.abs(errors).max()) if norm == "max" else euclidean(errors)
+
+
+def of_ones(n: int, norm: Norm) -> float:
+    """Norm of errors of one in each of ``n`` weights."""
+    return 1.0 if norm == "max" else math.sqrt(n)
 
 
 def projected(errors: np.ndarray, norm: Norm, bound: float) -> np.ndarray:

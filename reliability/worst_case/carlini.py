@@ -17,11 +17,10 @@ from reliability.worst_case.attack import (
     Attack,
     attack_of,
     batches_of,
-    check_attack,
-    no_error,
+    begin,
     worse,
 )
-from reliability.worst_case.ball import Norm, distance, euclidean, projected
+from reliability.worst_case.ball import Norm, distance, euclidean, of_ones, projected
 from reliability.worst_case.objectives import Objective, margin
 from reliability.worst_case.surface import Surface
 
@@ -75,11 +74,10 @@ def carlini_wagner(
     UserError
         If a setting is not allowed.
     """
-    check_attack(norm, bound, batch, steps)
     whole("rounds", rounds, 1, 100)
     if not (math.isfinite(kappa) and kappa >= 0):
         raise UserError(f"kappa = {kappa!r} must be a number from 0 up")
-    generator = np.random.default_rng(seed)
+    generator, best = begin(surface, norm, bound, batch, steps, seed, CARLINI_WAGNER)
     objective = partial(margin, kappa=kappa)
     n = surface.units.size
     slope = surface.slope(
@@ -88,7 +86,6 @@ def carlini_wagner(
     # Where the slope stays as it is at the start, this weight leads just to the bound.
     steep = math.sqrt(n) * euclidean(slope) if norm == "l2" else float(np.abs(slope).sum())
     weight, held, exceeded = 1 / max(steep, TINY), 0.0, math.inf
-    best = no_error(surface, norm, bound, CARLINI_WAGNER)
     for _ in range(rounds):
         errors = _adam(surface, norm, bound, objective, weight, steps, batches_of(surface, batch, generator))
         if distance(errors, norm) <= _SLACK * bound:
@@ -117,7 +114,7 @@ def _adam(
     """What one weight of the margins leads to, not yet held to the bound."""
     n = surface.units.size
     # The same path as of projected gradients: in every weight, or in a typical one.
-    rate = 2 * PATH * bound / steps / (1.0 if norm == "max" else math.sqrt(n))
+    rate = 2 * PATH * bound / steps / of_ones(n, norm)
     errors, mean, square = (np.zeros_like(surface.units) for _ in range(3))
     for step in range(1, steps + 1):
         slope = np.float32(weight) * surface.slope(errors, next(batches), objective)

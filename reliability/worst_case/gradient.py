@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,11 +16,11 @@ from reliability.worst_case.attack import (
     Attack,
     attack_of,
     batches_of,
-    check_attack,
+    begin,
     no_error,
     worse,
 )
-from reliability.worst_case.ball import Norm, anywhere, euclidean, projected
+from reliability.worst_case.ball import Norm, anywhere, euclidean, of_ones, projected
 from reliability.worst_case.objectives import OBJECTIVES
 from reliability.worst_case.surface import Surface
 
@@ -71,9 +70,8 @@ def projected_gradient(
     UserError
         If a setting is not allowed.
     """
-    check_attack(norm, bound, batch, steps)
     whole("restarts", restarts, 1, 1000)
-    generator = np.random.default_rng(seed)
+    generator, best = begin(surface, norm, bound, batch, steps, seed, GRADIENT)
     names = list(OBJECTIVES)
     begun = [(names[i % len(names)], i < len(names)) for i in range(restarts)]
     n = surface.units.size
@@ -83,8 +81,7 @@ def projected_gradient(
     ]
     if start is not None:
         starts += [(name, start) for name in names[:restarts]]
-    scale = 1.0 if norm == "max" else math.sqrt(n)
-    best = no_error(surface, norm, bound, GRADIENT)
+    scale = of_ones(n, norm)
     for name, errors in starts:
         batches = batches_of(surface, batch, generator)
         for step in range(steps):
