@@ -11,6 +11,7 @@ from reliability.mitigation.compensation import DriftCompensation
 from reliability.mitigation.cost_model import cost_model, cost_sources
 from reliability.mitigation.costs import COLUMNS, count_costs, relative_price, total_costs
 from reliability.mitigation.digital_correction import DigitalCorrection
+from reliability.mitigation.in_pair import InPairCorrection
 from reliability.mitigation.redundancy import Redundancy
 from reliability.mitigation.refresh import Refresh
 from reliability.mitigation.repair_counts import repair_counts
@@ -72,6 +73,48 @@ def test_arrays_are_programmed_at_the_same_time():
     # Copies stand in arrays of their own.
     doubled = total_costs(count_costs(NETWORK, Redundancy(2).apply(CHIP), cost_model(write_s=1.0)))
     assert doubled["program_s"] == total["program_s"] and doubled["writes"] == 2 * total["writes"]
+
+
+def test_copies_cost_what_they_add():
+    """Copies of some columns program no faster; copies in one array program slower and convert no more."""
+    network, columns, rows = mlp(20, 40, 10), 40, 20
+    numbers = dict.fromkeys(vars(cost_model()), 0.0) | {"write_s": 1.0, "adc_area_um2": 1.0, "dac_j": 1.0}
+    model = cost_model(**numbers | {"column_share": 1.0, "parallel_writes": 1.0, "ideal_bits": 8.0})
+
+    def costs(slices: Slices) -> dict[str, float]:
+        chip = Chip(device=devices.gaussian(), layers={"layer0": LayerChip(mapping=Mapping(slices=slices))})
+        return count_costs(network, chip, model).set_index("layer").loc["layer0"].to_dict()
+
+    plain, some = costs(Slices()), costs(Slices(4, columns=0.1))
+    every, together = costs(Slices(4)), costs(Slices(4, combine="current"))
+    assert plain["program_s"] == 2 * rows * columns == some["program_s"] == every["program_s"]
+    assert together["program_s"] == 4 * plain["program_s"]
+    assert some["operations"] == 40 + 3 * 4 + 40 and some["conversions"] == 40 + 3 * 4
+    assert some["area_mm2"] == pytest.approx(1e-6 * (40 + 3 * 4))
+    assert every["conversions"] == 4 * together["conversions"] == 4 * plain["conversions"]
+    for name in ("area_mm2", "energy_j", "operations", "conversions", "latency_s"):
+        assert together[name] == plain[name], name
+    assert together["cells"] == every["cells"] == 4 * plain["cells"]
+
+
+def test_corrections_of_what_is_faulty_are_counted_on_chips():
+    """Pairs with one broken device that the other can make up for need no word."""
+    faults = Faults(stuck_low=0.0175, stuck_high=0.0904)
+    network = mlp(60, 50, 10)
+    found = {}
+    for name, cures in {"alone": (), "in pair": (InPairCorrection(),)}.items():
+        chip = Chip(device=devices.gaussian(), faults=faults)
+        for cure in (*cures, DigitalCorrection("faulty", True)):
+            chip = cure.apply(chip)
+        numbers = dict.fromkeys(vars(cost_model()), 0.0) | {"word_area_um2": 1e6}
+        model = cost_model(**numbers | {"column_share": 1.0, "parallel_writes": 1.0})
+        found[name] = total_costs(count_costs(network, chip, model))["area_mm2"]
+    weights = 60 * 50 + 50 * 10
+    # The active device is stuck at what it cannot be, or the one at rest is stuck low.
+    active, rest = 0.0175 + 0.0904, 0.0175
+    assert found["alone"] == pytest.approx(weights * (1 - (1 - active) * (1 - rest)), rel=0.1)
+    # Beside an active device that is stuck low the other makes up for it; not beside one stuck high.
+    assert found["in pair"] == pytest.approx(weights * (0.0904 + rest), rel=0.1)
 
 
 def test_digital_layers_have_words_and_operations():

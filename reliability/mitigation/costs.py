@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from reliability.effects import resolved
 from reliability.errors import UserError
 from reliability.kernels import layout
 from reliability.mitigation.cost_model import CostModel, cost_model
-from reliability.mitigation.repair_counts import counts_of
+from reliability.mitigation.repair_counts import counts_of, repaired_crossbars
+from reliability.mitigation.repair_outcomes import repair_outcomes
 from reliability.network import Network
 from reliability.verified import chosen_weights, expected_writes
 
@@ -35,6 +37,9 @@ COLUMNS = (
     "calibration_reads",
 )
 """What is counted, a layer: see :func:`count_costs`."""
+
+# Of which digital corrections are counted where nothing says how many there are.
+_CHIPS = 2
 
 
 def count_costs(
@@ -54,7 +59,7 @@ def count_costs(
     model : CostModel, optional
         By default that of the table.
     horizon_s : float
-        For how long the chip is used; with a refresh it is programmed again within.
+        Until when the chip is used; with a refresh it is programmed again before then.
     layers : collection of str, optional
         Names of layers; by default all of them.
 
@@ -65,14 +70,17 @@ def count_costs(
         pulses of all programming within the horizon), their ``program_s`` (arrays at the same time, cells of
         one array one after the other) and ``program_j``; of one input the ``conversions`` (ADC),
         ``operations`` (digital), ``energy_j`` and ``latency_s`` (layers one after the other);
-        ``calibration_reads``: activations of arrays each time that the chip is compensated.
+        ``calibration_reads``: activations of arrays each time that the chip is compensated. Of digital
+        corrections without a stated number there are as many as a few chips need on average. What
+        compensations keep (a factor, or a factor and an offset a column) is in no cost.
     """
     chip, model = resolved(chip), model or cost_model()
     crossbars = crossbars_of(chip_network(network, chip), chip)
-    chosen = chosen_weights(crossbars)
+    chosen, words = chosen_weights(crossbars), _stored_words(network, chip)
+    programmings = max(math.ceil(horizon_s / chip.refresh_s), 1)
     return pd.DataFrame(
         [
-            _of_layer(crossbar, chip, model, horizon_s, chosen.get(name))
+            _of_layer(crossbar, chip, model, programmings, chosen.get(name), words.get(name))
             for name, crossbar in crossbars.items()
             if layers is None or name in layers
         ]
@@ -113,7 +121,12 @@ def relative_price(
 
 
 def _of_layer(
-    crossbar: Crossbar, chip: Chip, model: CostModel, horizon_s: float, chosen: np.ndarray | None
+    crossbar: Crossbar,
+    chip: Chip,
+    model: CostModel,
+    programmings: int,
+    chosen: np.ndarray | None,
+    stored: float | None,
 ) -> dict[str, Any]:
     rows, columns = crossbar.matrix.shape[1], len(crossbar.matrix)
     row: dict[str, Any] = {"layer": crossbar.name} | dict.fromkeys(COLUMNS, 0.0)
@@ -126,32 +139,32 @@ def _of_layer(
             # The weights of a layer are read once an input.
             "energy_j": operations * model.operation_j + words * model.word_j,
         }
-    own = crossbar.settings
+    own, mapped, places = crossbar.settings, crossbar.mapped, crossbar.places
     assert own.tile is not None and own.device is not None
-    slices = len(crossbar.mapped.significance)
     bits = own.tile.adc.bits if own.tile.adc is not None else model.ideal_bits
     per_bit = 2.0 ** (bits - 8)
-    signed = False
-    pulses = crossbar.pulses(signed)
-    converted = float(conversions(crossbar, signed).sum())
-    places = crossbar.places
-    tiles = math.ceil(rows / crossbar.tile_rows)
-    lines = crossbar.lines * slices * tiles
+    pulses = crossbar.pulses(signed=False)
+    converted = float(conversions(crossbar, signed=False).sum())
+    slices, tiles = len(crossbar.read_significance), math.ceil(rows / crossbar.tile_rows)
+    beside = math.ceil(columns / mapped.tile_columns)
+    lines = int(mapped.held[:slices].sum()) * tiles
     repair = counts_of(crossbar)
-    cells, words = crossbar.devices + repair.spare_cells, repair.words
+    words = repair.words if stored is None else stored
+    cells = crossbar.devices + repair.spare_cells
     once, reads = _writes(crossbar, model, chosen, chip.frozen_below_s)
-    times = max(math.ceil(horizon_s / chip.refresh_s), 1)
-    writes, reads = once * times + repair.test_writes, reads * times + repair.test_reads
-    arrays = max(tiles * slices * math.ceil(columns / crossbar.mapped.tile_columns), 1)
-    # Digital: the slices and tiles of every column added up, the layer's affine part and its compensation.
-    operations = places * columns * (tiles * slices + 1) + repair.operations
+    writes, reads = once * programmings + repair.test_writes, reads * programmings + repair.test_reads
+    # The first slice's arrays are the fullest: they hold all lines, and all sets of cells.
+    of_slice = crossbar.sets * mapped.held[0].sum() / mapped.held.sum()
+    # Digital: the slices and tiles of every line added up, the layer's affine part and its compensation.
+    operations = places * (lines + columns + words)
     held = np.abs(crossbar.targets_us).sum() * 1e-6
-    if crossbar.mapped.references == 0:
+    if mapped.references == 0:
         held += 2e-6 * own.device.g_min_us * crossbar.targets_us.size
     array_j = held * model.read_v**2 * model.input_power * model.read_s * places * pulses
     energy = array_j + converted * model.adc_j * per_bit + operations * model.operation_j
     energy += rows * slices * places * pulses * model.dac_j + words * model.word_j
     reading = model.read_s + min(model.column_share, columns) * model.adc_s
+    program_s = (writes * model.write_s + reads * model.verify_s) * of_slice
     return row | {
         "cells": cells,
         "area_mm2": 1e-6
@@ -161,14 +174,40 @@ def _of_layer(
             + model.adc_area_um2 * per_bit * math.ceil(lines / model.column_share)
         ),
         "writes": writes,
-        "program_s": (writes * model.write_s + reads * model.verify_s) / (arrays * model.parallel_writes),
+        "program_s": program_s / (tiles * beside * model.parallel_writes),
         "program_j": writes * model.write_j + reads * model.verify_j,
         "conversions": converted,
         "operations": operations,
         "energy_j": energy,
         "latency_s": places * pulses * reading,
-        "calibration_reads": _calibration_reads(crossbar, chip, arrays, pulses),
+        "calibration_reads": _calibration_reads(crossbar, chip, slices * beside, tiles * pulses),
     }
+
+
+def _stored_words(network: Network, chip: Chip) -> dict[str, float]:
+    """Expected digital corrections of the layers that store those of all weights that miss anything."""
+    layers = {
+        crossbar.name
+        for crossbar in repaired_crossbars(network, chip)
+        if crossbar.settings.repair is not None and crossbar.settings.repair.digital == "faulty"
+    }
+    if not layers:
+        return {}
+    # How many there are hardly depends on how errors are weighed, which takes training inputs.
+    found = repair_outcomes(network, _unweighed(chip), chips=_CHIPS, role="search")
+    return {
+        str(name): float(words)
+        for name, words in found.groupby("layer")["words"].mean().items()
+        if name in layers
+    }
+
+
+def _unweighed(chip: Chip) -> Chip:
+    layers = {
+        name: own if own.repair is None else replace(own, repair=replace(own.repair, weigh_inputs=False))
+        for name, own in chip.layers.items()
+    }
+    return replace(chip, repair=replace(chip.repair, weigh_inputs=False), layers=layers)
 
 
 def _writes(
@@ -186,12 +225,15 @@ def _writes(
     return verified + crossbar.devices - cells, verified
 
 
-def _calibration_reads(crossbar: Crossbar, chip: Chip, arrays: int, pulses: int) -> float:
-    """Activations of one layer's arrays each time that the chip is compensated."""
+def _calibration_reads(crossbar: Crossbar, chip: Chip, beside: int, each: int) -> float:
+    """Activations of one layer's arrays each time that the chip is compensated.
+
+    ``beside`` arrays have the same rows; a multiplication takes ``each`` of them so many activations.
+    """
     found = 0
     if factor_of(chip.compensation) != layout.PLAIN:
         # Every row alone.
-        found += arrays * crossbar.tile_rows
+        found += beside * crossbar.matrix.shape[1]
     if is_adapted(chip.compensation):
-        found += arrays * chip.calibration_inputs * crossbar.places * pulses
+        found += beside * each * chip.calibration_inputs * crossbar.places
     return float(found)

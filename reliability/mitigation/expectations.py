@@ -19,7 +19,7 @@ from reliability.mitigation.space import Design, layer_keys
 from reliability.moments import LayerMoments, weight_moments
 from reliability.network import Network
 from reliability.refresh import programming_at
-from reliability.simulation import Calibration
+from reliability.training_inputs import Calibration
 
 # Designs of which the analytic network is computed: of chains, and of networks where that takes long.
 _BASES, _FEW_BASES = 3, 1

@@ -18,17 +18,17 @@ from reliability.mitigation.advice import Advice
 from reliability.mitigation.candidates import PRICES, Candidates
 from reliability.mitigation.certificate import SHARES, Certificate, certify
 from reliability.mitigation.common_chips import CommonChips
-from reliability.mitigation.costs import CostModel
+from reliability.mitigation.cost_model import CostModel
 from reliability.mitigation.default_space import default_space
 from reliability.mitigation.goal import Goal, time_grid
 from reliability.mitigation.search import Search
 from reliability.mitigation.space import Space
 from reliability.network import Network
 from reliability.settings import whole
-from reliability.simulation import Calibration
 from reliability.statistics.acceptance import AcceptancePlan, acceptance_plan, fewest_chips, smallest_plan
 from reliability.statistics.binomial import clopper_pearson
 from reliability.statistics.interval import CHIPS
+from reliability.training_inputs import Calibration
 from reliability.units import YEAR, percent
 
 # Of the chips that may be evaluated, the share that one certificate may take, and its bounds; the share that
