@@ -96,7 +96,7 @@ def recommend(
         by default area 1, energy of an input 1, time to program 0.1.
     costs : CostModel, optional
     budget : int, optional
-        Chips that may be evaluated, at all times each; by default 50 for every design, from 4,000 to 20,000.
+        Chips that may be evaluated, at all times each; by default 50 for every design, from 4,000 to 30,000.
     fresh_inputs : Dataset, or pair of arrays, optional
         For the certificate.
     calibration, seed, threads
@@ -222,8 +222,8 @@ def _check_kind(name: str, value: object, kind: type) -> None:
 
 
 def default_budget(designs: int) -> int:
-    """Chips that may be evaluated where nobody says how many: 50 for every design, from 4,000 to 20,000."""
-    return int(np.clip(50 * designs, 4000, 20_000))
+    """Chips that may be evaluated where nobody says how many: 50 for every design, from 4,000 to 30,000."""
+    return int(np.clip(50 * designs, 4000, 30_000))
 
 
 def limits(setting: Setting) -> pd.DataFrame:

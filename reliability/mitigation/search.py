@@ -18,6 +18,8 @@ _SCOUTS = 24
 _FEW = 8
 # Chips of each round, and the chance of a certificate from which on dearer designs are left out.
 _ROUNDS = {16: 0.7, 48: 0.8, 144: 0.85, 432: 0.9, 1296: 0.9}
+# The least saving that a design is thought to bring, of the price that it would save from.
+_SAVED = 1e-3
 # A design whose chance is below this is passed over.
 _HOPELESS = 0.03
 # Chips whose worth in evidence the response has beside a design's own chips.
@@ -179,8 +181,10 @@ class Search:
             ]
             if not waiting:
                 return
-            # The one that ends the search is tried first; then what would end it sooner.
-            number = surest if surest in waiting else max(waiting, key=lambda n: chances[n])
+            # The one that ends the search is tried first; then what may be expected to save most.
+            top = self.prices.max() if surest is None else limit
+            saved = chances * np.maximum(top - self.prices, _SAVED * top)
+            number = surest if surest in waiting else max(waiting, key=lambda n: saved[n])
             self._try(number, chips)
             self._learn()
 
