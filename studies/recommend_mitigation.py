@@ -14,5 +14,6 @@ study = Study(
     network="digits-mlp",
     dataset="digits",
     chip=Chip(device=devices.pcm()),
+    chips=200,
     analysis=Recommendation(),
 )

@@ -201,8 +201,8 @@ def test_the_study_takes_a_target(capsys, tmp_path):
     given = ["recommend_mitigation", "--target", "0.9", "--at-least", "0.8", "--set", "analysis.budget=600"]
     assert main([*given, "--inputs", "60", "--set", "analysis.horizon_s=0", "--out", str(tmp_path)]) == 0
     assert "an accuracy of at least 90.00%" in capsys.readouterr().out
-    assert main(["recommend_mitigation", "--chips", "5", "--out", str(tmp_path)]) == 2
-    assert "chips = 5" in capsys.readouterr().err
+    assert main(["recommend_mitigation", "--set", "time_s=5", "--out", str(tmp_path)]) == 2
+    assert "time_s = 5" in capsys.readouterr().err
 
 
 def test_wrong_questions_are_refused():

@@ -18,7 +18,8 @@ from reliability.units import YEAR
 class Recommendation(Analysis):
     """Searches designs on one half of the inputs and certifies on the other.
 
-    The study's ``target`` is the accuracy that chips must keep; without one it is ``max_drop``.
+    The study's ``target`` is the accuracy that chips must keep; without one it is ``max_drop``. Its ``chips``
+    are the most fresh ones of what has no certificate; how many are evaluated in all, ``budget`` says.
 
     Parameters
     ----------
@@ -76,6 +77,7 @@ class Recommendation(Analysis):
             prices=self.prices,
             costs=cost_model(**self.costs),
             budget=self.budget,
+            shown=setting.chips,
             calibration=setting.calibration,
             seed=setting.seed,
             threads=setting.threads,
@@ -97,10 +99,5 @@ def _check(setting: Setting) -> None:
     """Raise :class:`UserError` for what a recommendation leaves no choice of."""
     if setting.metric != "top-1":
         raise UserError(f"metric = {setting.metric!r}: a recommendation counts right answers, top-1")
-    if setting.chips != Setting.chips:
-        raise UserError(
-            f"chips = {setting.chips}: a recommendation takes as many chips as it needs; analysis.budget "
-            f"says how many it may"
-        )
     if setting.time_s != Setting.time_s:
         raise UserError(f"time_s = {setting.time_s:g}: a recommendation is for analysis.horizon_s")

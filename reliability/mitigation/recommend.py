@@ -44,8 +44,8 @@ _RETRY = (0.5, 1.0, 4.0)
 _SHOWN, _FRONTIER = 64, 8
 # Where nothing meets the goal, so many of the best designs are tried on so many chips.
 _FINALS = {8: _SHOWN, 3: 4 * _SHOWN}
-# Fresh chips of what is no certificate: the best design, and the chip without cures.
-_COMPARED, _LEAST_COMPARED = 200, 10
+# The least of fresh chips of what has no certificate.
+_LEAST_COMPARED = 10
 _LEVEL = 0.95
 
 
@@ -64,6 +64,7 @@ def recommend(
     prices: Mapping[str, float] | None = None,
     costs: CostModel | None = None,
     budget: int | None = None,
+    shown: int = 200,
     fresh_inputs: Dataset | tuple[Any, Any] | None = None,
     calibration: Calibration | Callable[[], Dataset] | None = None,
     seed: int = 0,
@@ -97,6 +98,9 @@ def recommend(
     costs : CostModel, optional
     budget : int, optional
         Chips that may be evaluated, at all times each; by default 50 for every design, from 4,000 to 30,000.
+    shown : int
+        The most fresh chips of what has no certificate: the chip without cures, and the best design where
+        none is certified.
     fresh_inputs : Dataset, or pair of arrays, optional
         For the certificate.
     calibration, seed, threads
@@ -147,7 +151,7 @@ def recommend(
         calibration=calibration,
         threads=threads,
     )
-    return recommend_from(candidates, goal, budget=budget, seed=seed, progress=progress)
+    return recommend_from(candidates, goal, budget=budget, shown=shown, seed=seed, progress=progress)
 
 
 def recommend_from(
@@ -155,6 +159,7 @@ def recommend_from(
     goal: Goal,
     *,
     budget: int | None = None,
+    shown: int = 200,
     seed: int = 0,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Advice:
@@ -169,24 +174,24 @@ def recommend_from(
     chip, looks = candidates.space.chip, candidates.looks
     common = candidates.chips(goal, "search", seed)
     fresh = candidates.chips(goal, "certify", seed)
-    shown = int(_SHOW * budget)
+    shown, beside = whole("shown", shown, 1, 2**31), int(_SHOW * budget)
     search = Search(
         designs,
         prices,
         candidates.space.knobs,
         common,
         candidates.hints(common.required / common.inputs),
-        budget - shown - len(SHARES) * largest,
+        budget - beside - len(SHARES) * largest,
         progress,
     )
     search.scout()
-    certificates = _attempts(search, fresh, goal, largest, budget - shown)
+    certificates = _attempts(search, fresh, goal, largest, budget - beside)
     held = next((c for c in certificates if c.holds), None)
-    most = budget - shown - fresh.evaluated
+    most = budget - beside - fresh.evaluated
     number = held.design.number if held else _best(search, range(len(designs)), most)
-    search.estimate(_frontier(search, prices), _SHOWN, common.evaluated + shown // 2)
+    search.estimate(_frontier(search, prices), _SHOWN, common.evaluated + beside // 2)
     left = budget - common.evaluated - fresh.evaluated
-    compared = min(max(left // (1 if held else 2), _LEAST_COMPARED), _COMPARED)
+    compared = min(max(left // (1 if held else 2), _LEAST_COMPARED), shown)
     shares, passed, evaluated = pd.DataFrame(), None, {"limits": 0}
     if held is not None:
         accuracies = {"recommended": held.accuracy}
