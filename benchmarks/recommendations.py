@@ -3,7 +3,7 @@
     python benchmarks/recommendations.py [SPACE ...] [--runs N] [--seed S] [--chips N] [--store FOLDER]
 
 Each space has at least 500 distinct designs. All of them are simulated by brute force on the inputs of the
-certificate (``--chips`` each; designs near a goal 20,000). Then complete recommendations run with many seeds
+certificate (``--chips`` each; designs near a goal ``--long``). Then complete recommendations run with many seeds
 and goals: half of the goals lie above what any design truly reaches, by 0.2 to 2 points of yield. Printed are
 how many runs certified a design whose true yield is below the certified one; how often the recommended price
 is within 10 % of the cheapest design whose true yield exceeds the goal by the margin at which the run's own
@@ -33,7 +33,6 @@ from reliability.mitigation.goal import Goal  # noqa: E402
 from reliability.mitigation.recommend import recommend_from  # noqa: E402
 from reliability.statistics.binomial import clopper_pearson  # noqa: E402
 
-LONG = 20_000
 # Chips of the brute force are none that a run sees.
 SEED = 1_000_000
 # So far a goal may be from a design's yield by brute force before more chips tell which side it is on.
@@ -46,6 +45,7 @@ class Truth:
 
     candidates: Candidates
     counts: list[np.ndarray]
+    long: int
 
     def yields(self, required: int) -> np.ndarray:
         """True yield of each design, as far as it is known."""
@@ -54,8 +54,8 @@ class Truth:
     def refine(self, numbers: list[int]) -> None:
         """Simulate many chips of some designs."""
         for number in numbers:
-            if len(self.counts[number]) < LONG:
-                self.counts[number] = brute(self.candidates, number, LONG)
+            if len(self.counts[number]) < self.long:
+                self.counts[number] = brute(self.candidates, number, self.long)
 
 
 def brute(candidates: Candidates, number: int, chips: int) -> np.ndarray:
@@ -64,11 +64,11 @@ def brute(candidates: Candidates, number: int, chips: int) -> np.ndarray:
     return common.fresh(number, candidates.designs[number].chip, 0, chips).min(axis=1).astype(np.int16)
 
 
-def truth_of(name: str, candidates: Candidates, chips: int, store: Path | None) -> Truth:
+def truth_of(name: str, candidates: Candidates, chips: int, long: int, store: Path | None) -> Truth:
     """The brute force, from a file where it is there."""
     file = None if store is None else store / f"{name}-{chips}.npy"
     if file is not None and file.exists():
-        return Truth(candidates, list(np.load(file)))
+        return Truth(candidates, list(np.load(file)), long)
     counts = []
     for number in range(len(candidates.designs)):
         counts.append(brute(candidates, number, chips))
@@ -76,7 +76,7 @@ def truth_of(name: str, candidates: Candidates, chips: int, store: Path | None) 
             print(f"\r{name}: {number + 1} of {len(candidates.designs)} designs", end="", file=sys.stderr)
     if file is not None:
         np.save(file, np.array(counts))
-    return Truth(candidates, counts)
+    return Truth(candidates, counts, long)
 
 
 def draw_goal(truth: Truth, rng: np.random.Generator, reachable: bool) -> Goal:
@@ -103,7 +103,7 @@ def one_run(truth: Truth, seed: int, reachable: bool) -> dict[str, object]:
     candidates = truth.candidates
     required = goal.required(np.ones(len(candidates.fresh), bool))
     if not reachable:
-        # The best designs' yields by 20,000 chips; the goal stays above them.
+        # The best designs' yields by many chips; the goal stays above them.
         yields = truth.yields(required)
         truth.refine([int(n) for n in np.argsort(-yields)[:5]])
         best = truth.yields(required).max()
@@ -148,13 +148,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=100, help="of each space")
     parser.add_argument("--seed", type=int, default=0, help="of the first run")
     parser.add_argument("--chips", type=int, default=2000, help="of every design by brute force")
+    parser.add_argument("--long", type=int, default=20_000, help="chips of designs near a goal")
     parser.add_argument("--store", type=Path)
     given = parser.parse_args()
     rows = []
     for name in given.spaces:
         make: Callable[[], Candidates] = SPACES[name]
         candidates = make()
-        truth = truth_of(name, candidates, given.chips, given.store)
+        truth = truth_of(name, candidates, given.chips, given.long, given.store)
         for seed in range(given.seed, given.seed + given.runs):
             rows.append({"space": name} | one_run(truth, seed, seed % 2 == 0))
             print(rows[-1], file=sys.stderr, flush=True)
