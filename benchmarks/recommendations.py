@@ -5,10 +5,10 @@
 Each space has at least 500 distinct designs. All of them are simulated by brute force on the inputs of the
 certificate (``--chips`` each; designs near a goal ``--long``). Then complete recommendations run with many
 seeds and goals: half of the goals lie above what any design truly reaches, by 0.2 to 2 points of yield.
-Printed are how many runs certified a design whose true yield is below the certified one; how often the recommended price
-is within 10 % of the cheapest design whose true yield exceeds the goal by the margin at which the run's own
-certificate has 90 % power; and the chips evaluated beside 1,000 for every design. ``--store`` keeps the brute
-force.
+Printed are how many runs certified a design whose true yield is below the certified one; how often the
+recommended price is within 10 % of the cheapest design whose true yield exceeds the goal by the margin at
+which the run's own certificate has 90 % power; and the chips evaluated beside 1,000 for every design.
+``--store`` keeps the brute force.
 """
 
 from __future__ import annotations
