@@ -65,7 +65,7 @@ def _yields(axes, designs: pd.DataFrame, at_least: float) -> None:
     axes.set_ylim(-3, 103)
     axes.set_xlabel("Price (chip without cures: 1)")
     axes.set_ylabel("Chips that pass (%)")
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=True, edgecolor="none", framealpha=0.9, loc="lower right")
     say(axes, "Bars: 95 % intervals over the search's chips, its inputs")
 
 
@@ -84,7 +84,7 @@ def _accuracies(axes, accuracies: pd.DataFrame) -> None:
     axes.axhline(100 * accuracies["digital"].iloc[0], color="0.6", linewidth=0.8, linestyle=":")
     axes.axhline(100 * accuracies["target"].iloc[0], **CLEAN)
     if len(times) > 1:
-        words = [word.replace("before ", "before\n") for word in grid_in_words(times)]
+        words = [word.replace(" ", "\n", 1) for word in grid_in_words(times)]
         axes.set_xticks(range(len(times)), words)
         axes.set_xlabel("Time since the reference read")
     else:
