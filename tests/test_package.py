@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import shutil
 import subprocess
 import sys
@@ -94,7 +95,7 @@ assert reliability.study.main(["drift_vs_time", *options]) == 0
     )
     done = python(code, tmp_path / "elsewhere", tmp_path / "site")
     assert done.returncode == 0, done.stderr
-    assert str(ROOT) not in done.stdout
+    assert f"{ROOT}{os.sep}" not in done.stdout
     assert (tmp_path / "elsewhere" / "out" / "trials.parquet").is_file()
 
 
