@@ -1,6 +1,7 @@
 """Whether recommendations are honest, near the cheapest, and cheap to find, on spaces known by brute force.
 
-    python benchmarks/recommendations.py [SPACE ...] [--runs N] [--seed S] [--chips N] [--store FOLDER]
+    python benchmarks/recommendations.py [SPACE ...] [--runs N] [--seed S] [--chips N] [--long N]
+                                          [--store FOLDER]
 
 Each space has at least 500 distinct designs. All of them are simulated by brute force on the inputs of the
 certificate (``--chips`` each; designs near a goal ``--long``). Then complete recommendations run with many

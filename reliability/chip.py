@@ -75,6 +75,11 @@ class Slices:
             check(2 <= held <= 20, "slices.count * slices.bits", held, "from 2 to 20 for fill 'digits'")
         self._check_copies()
 
+    @property
+    def sets(self) -> int:
+        """Slices that one array holds, whose currents add up."""
+        return self.count if self.combine == "current" else 1
+
     def _check_copies(self) -> None:
         columns, equal = self.columns, self.fill == "equal" and self.base == 1
         if isinstance(columns, tuple):

@@ -106,7 +106,7 @@ class Crossbar:
         """Sets of cells that one array holds, whose currents add up."""
         mapping = self.settings.mapping
         assert mapping is not None
-        return mapping.slices.count if mapping.slices.combine == "current" else 1
+        return mapping.slices.sets
 
     @property
     def read_significance(self) -> np.ndarray:

@@ -384,8 +384,7 @@ def _effect_lines(chip: Chip) -> list[str]:
 def _sums_a_product(chip: Chip) -> int:
     """Slices read by themselves, times pulses, as the chip has them where a layer does not say otherwise."""
     dac, slices = chip.tile.dac, chip.mapping.slices
-    read = 1 if slices.combine == "current" else slices.count
-    return read * (1 if dac is None else dac.pulses(signed=False))
+    return slices.count // slices.sets * (1 if dac is None else dac.pulses(signed=False))
 
 
 def _converter(converter: Converter, chip: Chip) -> str:

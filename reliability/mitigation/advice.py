@@ -153,11 +153,10 @@ class Advice:
                 f"{mark} {row['price']:6.2f}  {row['value']:6.1%} [{row['low']:6.1%}, {row['high']:6.1%}]  "
                 f"{row['design'][:64]}"
             )
-        chips = self.chips
         lines += [
             "",
-            f"{self.evaluated['designs']} designs; {chips:,} chips evaluated "
+            f"{self.evaluated['designs']} designs; {self.chips:,} chips evaluated "
             f"({self.evaluated['search']:,} by the search, {self.evaluated['certificate']:,} fresh), "
-            f"{chips / (1000 * self.evaluated['designs']):.1%} of 1,000 chips for every design.",
+            f"{self.chips / (1000 * self.evaluated['designs']):.1%} of 1,000 chips for every design.",
         ]
         return "\n".join(lines)

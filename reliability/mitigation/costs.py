@@ -17,9 +17,11 @@ from reliability.compensation import factor_of, is_adapted
 from reliability.crossbar import Crossbar, chip_network, crossbars_of
 from reliability.effects import resolved
 from reliability.errors import UserError
+from reliability.fault_maps import is_repaired
 from reliability.kernels import layout
 from reliability.mitigation.cost_model import CostModel, cost_model
-from reliability.mitigation.repair_counts import counts_of, repaired_crossbars
+from reliability.mitigation.overrides import changed
+from reliability.mitigation.repair_counts import counts_of
 from reliability.mitigation.repair_outcomes import repair_outcomes
 from reliability.network import Network
 from reliability.verified import chosen_weights, expected_writes
@@ -76,7 +78,8 @@ def count_costs(
     """
     chip, model = resolved(chip), model or cost_model()
     crossbars = crossbars_of(chip_network(network, chip), chip)
-    chosen, words = chosen_weights(crossbars), _stored_words(network, chip)
+    chosen = chosen_weights(crossbars)
+    words = _stored_words(network, chip, crossbars if layers is None else layers, crossbars)
     programmings = max(math.ceil(horizon_s / chip.refresh_s), 1)
     return pd.DataFrame(
         [
@@ -184,30 +187,24 @@ def _of_layer(
     }
 
 
-def _stored_words(network: Network, chip: Chip) -> dict[str, float]:
+def _stored_words(
+    network: Network, chip: Chip, layers: Collection[str], crossbars: Mapping[str, Crossbar]
+) -> dict[str, float]:
     """Expected digital corrections of the layers that store those of all weights that miss anything."""
-    layers = {
-        crossbar.name
-        for crossbar in repaired_crossbars(network, chip)
-        if crossbar.settings.repair is not None and crossbar.settings.repair.digital == "faulty"
+    faulty = {
+        name
+        for name in layers
+        if is_repaired(own := crossbars[name])
+        and own.settings.repair is not None
+        and own.settings.repair.digital == "faulty"
     }
-    if not layers:
+    if not faulty:
         return {}
     # How many there are hardly depends on how errors are weighed, which takes training inputs.
-    found = repair_outcomes(network, _unweighed(chip), chips=_CHIPS, role="search")
-    return {
-        str(name): float(words)
-        for name, words in found.groupby("layer")["words"].mean().items()
-        if name in layers
-    }
-
-
-def _unweighed(chip: Chip) -> Chip:
-    layers = {
-        name: own if own.repair is None else replace(own, repair=replace(own.repair, weigh_inputs=False))
-        for name, own in chip.layers.items()
-    }
-    return replace(chip, repair=replace(chip.repair, weigh_inputs=False), layers=layers)
+    unweighed = changed(chip, "repair", lambda repair: replace(repair, weigh_inputs=False))
+    found = repair_outcomes(network, unweighed, chips=_CHIPS, role="search")
+    means = found.groupby("layer")["words"].mean().items()
+    return {str(name): float(words) for name, words in means if name in faulty}
 
 
 def _writes(
