@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
+import numpy as np
+from shared_data import WHERE, mnist_folder
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+
 from reliability import DAY, HOUR, MONTH, YEAR, Chip, devices, load_dataset, load_network
+from reliability.datasets import Dataset, from_arrays
 from reliability.mitigation.candidates import Candidates
 from reliability.mitigation.clipping import Clipping
 from reliability.mitigation.column_scale import ColumnScale
@@ -12,6 +20,7 @@ from reliability.mitigation.redundancy import Redundancy
 from reliability.mitigation.refresh import Refresh
 from reliability.mitigation.space import Knob, Option, Space
 from reliability.mitigation.write_verify import VerifyWeights
+from reliability.network import mlp
 from reliability.write_verify import WriteVerify
 
 
@@ -60,13 +69,42 @@ def verified(share: float) -> WriteVerify:
     return WriteVerify(share=share, scope="chip", tolerance=0.09)
 
 
-def of_drift() -> Candidates:
-    """Phase-change memory to one year: compensation, refresh, copies, clipping, a scale a column."""
+def drift_knobs() -> tuple[Knob, ...]:
+    """Compensation, refresh, copies of both layers, clipping, a scale a column."""
     factors = {name: DriftCompensation(name) for name in ("exact", "global", "column")}
     refresh = knob("refresh", {"half a year": Refresh(YEAR / 2)})
-    knobs = (knob("compensation", factors), refresh, copies("fc1"), copies("fc2"), clipping(99, 97), SCALE)
-    return of_digits(Chip(), *knobs, times=(0.0, HOUR, DAY, MONTH, YEAR))
+    return knob("compensation", factors), refresh, copies("fc1"), copies("fc2"), clipping(99, 97), SCALE
 
 
-SPACES = {"copies": of_copies, "writing": of_writing, "drift": of_drift}
+GRID = (0.0, HOUR, DAY, MONTH, YEAR)
+
+
+def of_drift() -> Candidates:
+    """Phase-change memory to one year."""
+    return of_digits(Chip(), *drift_knobs(), times=GRID)
+
+
+def of_drift_mnist() -> Candidates:
+    """The same of MNIST in 7 x 7 pixels: as small a network, and halves of 1,000 inputs in place of 225."""
+    train, test = pooled("train", 20_000), pooled("test", 2000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fitted = MLPClassifier((32,), alpha=0.01, batch_size=100, learning_rate_init=3e-3, max_iter=20)
+        fitted.set_params(random_state=0).fit(train.x, train.y)
+    weights = [np.ascontiguousarray(own.T, np.float32) for own in fitted.coefs_]
+    network = mlp(weights, [own.astype(np.float32) for own in fitted.intercepts_])
+    return Candidates(network, test, Space(Chip(), drift_knobs()), GRID)
+
+
+def pooled(split: str, count: int) -> Dataset:
+    """The first images of MNIST, each pixel the mean of 4 x 4."""
+    folder = mnist_folder()
+    if folder is None:
+        raise SystemExit(f"MNIST is absent: {WHERE}")
+    images = load_dataset("mnist", folder, split).head(count)
+    means = np.asarray(images.x, np.float32).reshape(-1, 7, 4, 7, 4).mean((2, 4))
+    return from_arrays(means.reshape(-1, 49) / 64, images.y)
+
+
+SPACES = {"copies": of_copies, "writing": of_writing, "drift": of_drift, "drift-mnist": of_drift_mnist}
 """By name: what makes the candidates."""
