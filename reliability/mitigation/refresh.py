@@ -9,7 +9,6 @@ from reliability.checks import check, is_number
 from reliability.chip import Chip
 from reliability.mitigation.compensation import check_whole
 from reliability.mitigation.cure import Cure
-from reliability.refresh import worst_times
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,3 @@ class Refresh(Cure):
     def describe(self) -> str:
         """What is done, in a few words."""
         return f"programmed anew every {self.every_s:g} s"
-
-    def look_at(self, times_s: Sequence[float]) -> tuple[float, ...]:
-        """A grid with the worst moments: :func:`reliability.refresh.worst_times`."""
-        return worst_times(times_s, self.every_s)
