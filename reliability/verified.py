@@ -295,20 +295,61 @@ def expected_writes(
     -----
     Of cells that work: a broken cell far from its target takes ``max_cycles``.
     """
+    cells = chosen_cells(crossbar, chosen)
+    mapping = crossbar.settings.mapping
+    assert mapping is not None
+    devices = int(cells.sum()) * (2 if mapping.scheme == "pair" else 1)
+    return float(_writes_of_cells(crossbar, frozen_below_s)[cells].sum()) if devices else 0.0, devices
+
+
+def expected_nwc(
+    crossbars: Mapping[str, Crossbar], scores: Mapping[str, np.ndarray], frozen_below_s: float | None = None
+) -> np.ndarray:
+    """Normalised write cycles that verifying the first weights takes, as :func:`expected_writes` has them.
+
+    Parameters
+    ----------
+    crossbars : mapping of str to Crossbar
+        Of :func:`verified_crossbars`.
+    scores : mapping of str to ndarray, shape (columns, rows)
+        Of the same layers; weights of all layers are verified in the one order of these, the highest first.
+    frozen_below_s : float, optional
+
+    Returns
+    -------
+    ndarray, shape (weights + 1,)
+        Of the first 0, 1, ... weights: expected writes over those of all slices of all weights.
+    """
+    of_weights, of_references, whole = [], 0.0, 0.0
+    for name, crossbar in crossbars.items():
+        writes = _writes_of_cells(crossbar, frozen_below_s)
+        chosen = chosen_cells(crossbar, np.ones_like(scores[name], bool))
+        whole += writes.sum()
+        groups, references = crossbar.window.groups, crossbar.mapped.references
+        taken = np.where(chosen, writes, 0.0).sum(axis=0).reshape(groups, -1, writes.shape[-1])
+        columns = taken.shape[1] - references
+        of_weights.append(taken[:, :columns].ravel())
+        of_references += taken[:, columns:].sum()
+    order = np.argsort(-np.concatenate([scores[name].ravel() for name in crossbars]), kind="stable")
+    return np.concatenate([[0.0], of_references + np.cumsum(np.concatenate(of_weights)[order])]) / whole
+
+
+def _writes_of_cells(crossbar: Crossbar, frozen_below_s: float | None) -> np.ndarray:
+    """Expected writes of each cell, of both devices of a pair, shape (slices, lines, rows)."""
     own = crossbar.settings
     assert own.device is not None and own.mapping is not None and own.verify is not None
-    targets = crossbar.targets_us[chosen_cells(crossbar, chosen)]
-    if own.mapping.scheme == "pair":
-        lowest = own.device.g_min_us
-        targets = np.concatenate([np.abs(targets) + lowest, np.full(targets.size, lowest)])
-    points, counts = np.unique(targets, return_counts=True)
-    if len(points) == 0:
-        return 0.0, 0
+    is_pair, lowest = own.mapping.scheme == "pair", own.device.g_min_us
+    targets = crossbar.targets_us
+    if is_pair:
+        targets = np.abs(targets) + lowest
+    points, places = np.unique(np.append(targets.ravel(), lowest), return_inverse=True)
     steps = points if len(points) <= _TARGETS else np.linspace(points[0], points[-1], _TARGETS)
     cycles = verified_moments(
         own.device, own.verify, steps, frozen_below_s=frozen_below_s, telegraph=own.telegraph
     )[:, 4]
-    return float((np.interp(points, steps, cycles) * counts).sum()), int(counts.sum())
+    writes = np.interp(points, steps, cycles)[places]
+    # The other device of a pair holds the least.
+    return writes[:-1].reshape(targets.shape) + (writes[-1] if is_pair else 0.0)
 
 
 def loop_size(states: int, latents: int) -> int:

@@ -48,7 +48,7 @@ def budget_curves(budgets: pd.DataFrame, differences: pd.DataFrame, digital: flo
         chips = int(budgets["chips"].iloc[0])
         say(mean, f"{chips} chips; bands: 95 % intervals")
         say(bad, "Worse than 95 % of chips; dashed: digital")
-        _differences(paired, differences, budgets)
+        _differences(paired, differences)
         handles, labels = mean.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower left", ncols=2, frameon=False)
         handles, labels = paired.get_legend_handles_labels()
@@ -64,14 +64,13 @@ def _curves(axes: Axes, rows: pd.DataFrame) -> None:
         axes.fill_between(own["nwc"], 100 * own["low"], 100 * own["high"], color=look["color"], **BAND)
 
 
-def _differences(axes: Axes, differences: pd.DataFrame, budgets: pd.DataFrame) -> None:
+def _differences(axes: Axes, differences: pd.DataFrame) -> None:
     """Neighbours in the order of the rankings, dodged, with their intervals."""
     of_mean = differences["estimand"] == "mean"
     rows = differences[of_mean & (differences["kind"] == "neighbours")]
-    nwc = budgets.groupby(["ranking", "share"])["nwc"].first()
     for i, ((first, second), own) in enumerate(rows.groupby(["ranking", "against"], sort=False)):
-        own, look = own.sort_values("share"), look_of(i + _CURVES)
-        places = [nwc[first, share] + 0.012 * (i - 1) for share in own["share"]]
+        own, look = own.sort_values("budget"), look_of(i + _CURVES)
+        places = own["budget"] + 0.012 * (i - 1)
         label = f"{_short(str(first))} - {_short(str(second))}"
         axes.vlines(places, 100 * own["low"], 100 * own["high"], color=look["color"], linewidth=1)
         axes.plot(places, 100 * own["value"], linestyle="none", label=label, **look)
