@@ -38,6 +38,7 @@ TRIALS = "trials.parquet"
 SUMMARY = "summary.csv"
 FAILURES = "failure_times.csv"
 CONVERTERS = "converters.csv"
+ANSWER = "answer.txt"
 PROVENANCE = "provenance.json"
 _BLOCKS = "blocks"
 _FIGURES = ("figure.pdf", "figure.png")

@@ -17,7 +17,7 @@ from reliability.errors import UserError
 from reliability.kernels.cache import is_cached
 from reliability.montecarlo import run
 from reliability.network import Network
-from reliability.results import CONVERTERS, FAILURES, SUMMARY, TRIALS, Folder, fingerprint, provenance
+from reliability.results import ANSWER, CONVERTERS, FAILURES, SUMMARY, TRIALS, Folder, fingerprint, provenance
 from reliability.statistics import failure_table, summarize
 
 
@@ -162,14 +162,15 @@ def _analyse(
         setting = study.setting(network, dataset, threads, None if bar.hidden else bar)
         answer = study.analysis.answer(setting)
     tables = {f"{title}.csv": table for title, table in answer.tables.items()}
+    said = f"{study.question}\n\n{answer.text}\n"
     store.write(
         tables,
         lambda paths: plots.save(answer.draw(), paths),
         provenance(command, settings, time.perf_counter() - start),
-        answer.files,
+        {ANSWER: said.encode(), **answer.files},
     )
     if not quiet:
-        print(f"{study.question}\n\n{answer.text}\n\nFigure, tables and provenance are in {folder}")
+        print(f"{said}\nFigure, tables and provenance are in {folder}")
     return Result(tables, folder)
 
 

@@ -32,8 +32,8 @@ _TARGETS = 65
 """Targets between which expected writes are interpolated."""
 
 VERIFIED_ALREADY = (
-    "was fitted to devices that write-verify had programmed: verify.share must be 0; write-verify of "
-    "phase-change memory can be simulated from single pulses, with the law 'pcm_pulses'"
+    "is that of devices that write-verify had programmed: verify.share must be 0; for write-verify of "
+    "phase-change memory there is a law of single pulses, 'pcm_pulses'"
 )
 
 

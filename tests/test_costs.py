@@ -14,6 +14,7 @@ from reliability.mitigation.digital_correction import DigitalCorrection
 from reliability.mitigation.in_pair import InPairCorrection
 from reliability.mitigation.redundancy import Redundancy
 from reliability.mitigation.refresh import Refresh
+from reliability.mitigation.remapping import RowRemapping
 from reliability.mitigation.repair_counts import repair_counts
 from reliability.mitigation.spares import Spares
 from reliability.units import DAY, YEAR
@@ -109,12 +110,24 @@ def test_corrections_of_what_is_faulty_are_counted_on_chips():
         numbers = dict.fromkeys(vars(cost_model()), 0.0) | {"word_area_um2": 1e6}
         model = cost_model(**numbers | {"column_share": 1.0, "parallel_writes": 1.0})
         found[name] = total_costs(count_costs(network, chip, model))["area_mm2"]
-    weights = 60 * 50 + 50 * 10
+    # Words of 16 bits, each with the 12 or 9 bits of its place in the layer.
+    weights = 60 * 50 * (1 + 12 / 16) + 50 * 10 * (1 + 9 / 16)
     # The active device is stuck at what it cannot be, or the one at rest is stuck low.
     active, rest = 0.0175 + 0.0904, 0.0175
     assert found["alone"] == pytest.approx(weights * (1 - (1 - active) * (1 - rest)), rel=0.1)
     # Beside an active device that is stuck low the other makes up for it; not beside one stuck high.
     assert found["in pair"] == pytest.approx(weights * (0.0904 + rest), rel=0.1)
+
+
+def test_places_of_remapped_rows_are_kept():
+    chip = Chip(device=devices.gaussian(), faults=Faults(stuck_low=0.01))
+    numbers = dict.fromkeys(vars(cost_model()), 0.0) | {"word_area_um2": 16e6}
+    model = cost_model(**numbers | {"column_share": 1.0, "parallel_writes": 1.0})
+    network = mlp(60, 50, 10)
+    area = total_costs(count_costs(network, RowRemapping(False).apply(chip), model))["area_mm2"]
+    # Every row of a tile may be any other: 60 and 50 of them, six bits each.
+    assert area == 6 * 60 + 6 * 50
+    assert total_costs(count_costs(network, chip, model))["area_mm2"] == 0
 
 
 def test_digital_layers_have_words_and_operations():
@@ -169,8 +182,11 @@ def test_prices_weigh_relative_costs():
     double = total_costs(count_costs(NETWORK, Redundancy(2).apply(CHIP)))
     assert relative_price(base, base, {"cells": 1.0, "energy_j": 2.0}) == 1.0
     assert relative_price(double, base, {"cells": 1.0}) == pytest.approx(2.0)
+    # Copies share the converters, which read twice as many lines, up to as many as one serves.
+    later = double["latency_s"] / base["latency_s"]
+    assert 1 < later < 2
     mixed = relative_price(double, base, {"cells": 1.0, "conversions": 3.0, "latency_s": 4.0})
-    assert mixed == pytest.approx((2 + 3 * 2 + 4) / 8)
+    assert mixed == pytest.approx((2 + 3 * 2 + 4 * later) / 8)
     assert set(base) == set(COLUMNS)
 
 

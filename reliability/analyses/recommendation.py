@@ -84,8 +84,8 @@ class Recommendation(Analysis):
             progress=setting.progress,
         )
         tables = {"designs": found.designs, "accuracies": found.accuracies}
-        if len(found.shares):
-            tables["shares"] = found.shares
+        tables |= {"certificates": found.attempts(), "shares": found.shares, "inputs": found.inputs()}
+        tables = {name: table for name, table in tables.items() if len(table)}
 
         def draw():
             from reliability.plots.recommendation import price_of_yield

@@ -59,7 +59,7 @@ class Device(ABC):
         Drawn once per chip, and once per chip and evaluation time.
     program, conductance : compiled kernels
     verified : bool
-        Whether the law was fitted to devices that write-verify had programmed.
+        Whether the law was fitted to devices that write-verify had programmed; laws of any numbers are told.
 
     Parameters
     ----------
@@ -89,6 +89,7 @@ class Device(ABC):
             if field.type in ("float", float):
                 number = isinstance(value, numbers.Real) and not isinstance(value, bool)
                 self.check(field.name, number and value == value, "a number")
+        self.check("verified", isinstance(self.verified, bool), "true or false")
         self.check("g_max_us", 1e-6 <= self.g_max_us <= 1e6, "between 1e-6 and 1e6 (microsiemens)")
         self.check("g_min_us", 0 <= self.g_min_us < self.g_max_us, "at least 0 and below g_max_us")
 

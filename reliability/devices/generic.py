@@ -69,6 +69,8 @@ class Generic(Device):
         Standard deviation of one read, relative to ``g_max_us``.
     clamp : bool
         Hold programmed conductances at or above zero, as a real cell does.
+    verified : bool
+        Whether the error is what write-verify left, so that there is none to come.
     """
 
     law: ClassVar[str] = "generic"
@@ -85,6 +87,7 @@ class Generic(Device):
     levels: int | None = None
     read_sigma: float = 0.0
     clamp: bool = False
+    verified: bool = False  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         super().__post_init__()

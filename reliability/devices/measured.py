@@ -116,6 +116,8 @@ class Measured(Device):
     systematic_scale, programming_scale, drift_scale, fluctuation_scale : float
         Factors on the offset of the mean from its target, on the spread of programming, on the exponents and
         on the fluctuation; 0 switches one off.
+    verified : bool
+        Whether write-verify had programmed the measured devices.
     """
 
     law: ClassVar[str] = "measured"
@@ -139,6 +141,7 @@ class Measured(Device):
     programming_scale: float = 1.0
     drift_scale: float = 1.0
     fluctuation_scale: float = 1.0
+    verified: bool = False  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,6 +6,7 @@ import textwrap
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from reliability.chip import Chip
@@ -43,6 +44,9 @@ class Advice:
     evaluated : dict of str to int
         Chips that were evaluated, at all times, by ``"search"`` and ``"certificate"``, and at one time to
         find the ``"limits"``; ``"designs"``: how many there are.
+    searched_on : ndarray of bool, shape (N,), or None
+        Which of the inputs the search saw; the certificate saw the others. None where it had inputs of its
+        own.
     """
 
     goal: Goal
@@ -53,6 +57,7 @@ class Advice:
     shares: pd.DataFrame
     fresh_yield: tuple[float, float, float, int] | None
     evaluated: dict[str, int]
+    searched_on: np.ndarray | None
 
     @property
     def chips(self) -> int:
@@ -93,6 +98,16 @@ class Advice:
         chip = self.chip.with_verify(beside)
         files = {new: Path(old).read_bytes() for old, new in orders.items()}
         return {f"{name}.toml": chip_file(replace(chip, name=name))} | files
+
+    def attempts(self) -> pd.DataFrame:
+        """The certificates, one row an attempt: what was laid down before its first chip, and what came."""
+        return pd.DataFrame([found.row() for found in self.certificates])
+
+    def inputs(self) -> pd.DataFrame:
+        """What each of the given inputs, by its place, was for."""
+        assert self.searched_on is not None
+        seen = np.where(self.searched_on, "search", "certificate")
+        return pd.DataFrame({"input": np.arange(len(seen)), "half": seen})
 
     def describe(self) -> str:
         """The answer in sentences."""

@@ -19,7 +19,7 @@ from reliability.mitigation.cost_model import CostModel
 from reliability.mitigation.costs import count_costs, relative_price, total_costs
 from reliability.mitigation.expectations import Expectations
 from reliability.mitigation.goal import Goal, is_steady
-from reliability.mitigation.halves import halves
+from reliability.mitigation.halves import cut, halves
 from reliability.mitigation.space import Space, layer_keys
 from reliability.network import Network
 from reliability.refresh import worst_times
@@ -54,6 +54,8 @@ class Candidates:
         The times, and the moments just before a refresh; the first alone if no design changes with time.
     seen, fresh : Dataset
         Inputs of the search and of the certificate.
+    searched_on : ndarray of bool, shape (N,), or None
+        Which of the inputs are the search's half; None where the certificate has inputs of its own.
     """
 
     def __init__(
@@ -88,16 +90,17 @@ class Candidates:
         # Digital, and checked to be what the chip without any effect computes.
         self.base = Simulation(network, whole_set, space.chip, threads=threads, calibration=calibration)
         check_ideal(self.base)
-        self.are_halves = fresh_inputs is None
+        self.searched_on: np.ndarray | None = None
         if fresh_inputs is None:
-            self.seen, self.fresh = halves(whole_set, network, self.expectations.often(whole_set))
+            self.searched_on = halves(whole_set, network, self.expectations.often(whole_set))
+            self.seen, self.fresh = cut(whole_set, self.searched_on)
         else:
             self.seen = whole_set
             self.fresh = fresh_inputs if isinstance(fresh_inputs, Dataset) else from_arrays(*fresh_inputs)
 
     def asked_of_halves(self, goal: Goal) -> Goal:
         """The goal with one accuracy for both halves: a digital right answer more or less is luck."""
-        return goal.on(self.base.reference) if self.are_halves else goal
+        return goal.on(self.base.reference) if self.searched_on is not None else goal
 
     def chips(self, goal: Goal, role: Role, seed: int) -> CommonChips:
         """Chips on the inputs of their role."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -10,10 +11,13 @@ from reliability.mitigation.common_chips import CommonChips
 from reliability.mitigation.goal import Goal
 from reliability.mitigation.space import Design
 from reliability.statistics.acceptance import AcceptancePlan
+from reliability.statistics.binomial import clopper_pearson
+from reliability.statistics.interval import CHIPS
 from reliability.units import grid_in_words, percent, time_in_words
 
 # Chips that are simulated at a time, between looks at how many have failed.
 _STEP = 32
+_LEVEL = 0.95
 
 SHARES = (0.6, 0.3, 0.1)
 """How the risk of a wrong certificate is shared out over the attempts to get one."""
@@ -69,6 +73,34 @@ class Certificate:
     def accuracy(self) -> np.ndarray:
         """Of the chips at each time, (chips, times)."""
         return self.correct / self.inputs
+
+    def row(self) -> dict[str, Any]:
+        """The attempt in numbers."""
+        good = len(self.correct) - self.failures
+        low, high = clopper_pearson(good, len(self.correct), _LEVEL)
+        return {
+            "attempt": self.attempt,
+            "design": self.design.describe(),
+            "number": self.design.number,
+            "holds": self.holds,
+            "at_least": self.goal.at_least,
+            "confidence": self.goal.confidence,
+            "alpha": self.plan.alpha,
+            "planned_chips": self.plan.chips,
+            "allowed_failures": self.plan.failures,
+            "required": self.required,
+            "inputs": self.inputs,
+            "first_chip": self.first_chip,
+            "chips": len(self.correct),
+            "failures": self.failures,
+            "estimand": "yield",
+            "value": good / len(self.correct),
+            "low": low,
+            "high": high,
+            "level": _LEVEL,
+            "method": "Clopper-Pearson; the attempt ends once too many have failed",
+            "varies": CHIPS,
+        }
 
     def describe(self) -> str:
         """The statement, or why there is none."""

@@ -21,7 +21,7 @@ from reliability.fault_maps import is_repaired
 from reliability.kernels import layout
 from reliability.mitigation.cost_model import CostModel, cost_model
 from reliability.mitigation.overrides import changed
-from reliability.mitigation.repair_counts import counts_of
+from reliability.mitigation.repair_counts import WORD_BITS, counts_of
 from reliability.mitigation.repair_outcomes import repair_outcomes
 from reliability.network import Network
 from reliability.verified import chosen_weights, expected_writes
@@ -68,9 +68,10 @@ def count_costs(
     Returns
     -------
     DataFrame
-        ``layer``; ``cells``; ``area_mm2`` of cells, converters and stored words; ``writes`` (expected write
-        pulses of all programming within the horizon), their ``program_s`` (arrays at the same time, cells of
-        one array one after the other) and ``program_j``; of one input the ``conversions`` (ADC),
+        ``layer``; ``cells``; ``area_mm2`` of cells, converters, stored words and the places of moved lines;
+        ``writes`` (expected, of all programming within the horizon; what a law takes for one programming, be
+        it a train of pulses, is one), their ``program_s`` (arrays at the same time, cells of one array one
+        after the other) and ``program_j``; of one input the ``conversions`` (ADC),
         ``operations`` (digital), ``energy_j`` and ``latency_s`` (layers one after the other);
         ``calibration_reads``: activations of arrays each time that the chip is compensated. Of digital
         corrections without a stated number there are as many as a few chips need on average. What
@@ -106,7 +107,8 @@ def relative_price(
     costs, base : mapping of str to float
         Of a chip, and of the chip without cures.
     prices : mapping of str to float
-        Weight of each cost that counts.
+        Weight of each cost that counts: of its ratio to the base, or, where the base has none (such as reads
+        for calibration), of one plus its number.
     """
     for name, weight in prices.items():
         if name not in COLUMNS or not is_number(weight, 0, 1e30):
@@ -166,15 +168,17 @@ def _of_layer(
     array_j = held * model.read_v**2 * model.input_power * model.read_s * places * pulses
     energy = array_j + converted * model.adc_j * per_bit + operations * model.operation_j
     energy += rows * slices * places * pulses * model.dac_j + words * model.word_j
-    reading = model.read_s + min(model.column_share, columns) * model.adc_s
+    converters = math.ceil(lines / model.column_share)
+    reading = model.read_s + min(model.column_share, lines) * model.adc_s
+    stored_bits = repair.moved_bits + words * repair.word_bits
     program_s = (writes * model.write_s + reads * model.verify_s) * of_slice
     return row | {
         "cells": cells,
         "area_mm2": 1e-6
         * (
             model.cell_area_um2 * cells
-            + model.word_area_um2 * words
-            + model.adc_area_um2 * per_bit * math.ceil(lines / model.column_share)
+            + model.word_area_um2 * stored_bits / WORD_BITS
+            + model.adc_area_um2 * per_bit * converters
         ),
         "writes": writes,
         "program_s": program_s / (tiles * beside * model.parallel_writes),

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from reliability.chip import Chip, Slices
+from reliability.compensation import is_adapted
 from reliability.crossbar import Crossbar, analog_crossbars
 from reliability.datasets import Dataset
 from reliability.effects import resolved
@@ -20,6 +21,7 @@ from reliability.mitigation.clipping import Clipping
 from reliability.mitigation.column_scale import ColumnScale
 from reliability.mitigation.compensation import DriftCompensation
 from reliability.mitigation.converter_ranges import ConverterRanges
+from reliability.mitigation.cost_model import cost_model
 from reliability.mitigation.cure import Cure
 from reliability.mitigation.digital_correction import DigitalCorrection
 from reliability.mitigation.goal import is_steady
@@ -207,16 +209,24 @@ def _order(network: Network, chip: Chip, calibration: Calibration | Callable[[],
 
 
 def _compensation(chip: Chip, crossbars: Sequence[Crossbar], horizon_s: float, fitted: bool) -> list[Knob]:
-    """Compensation and refresh, where something changes with time and nothing is done about it yet."""
-    if chip.compensation != "none" or is_steady(chip, [crossbar.name for crossbar in crossbars]):
+    """Compensation beyond what the chip has, and a refresh, if anything changes with time."""
+    if is_steady(chip, [crossbar.name for crossbar in crossbars]):
         return []
-    cures: list[tuple[str, Cure]] = [("global", DriftCompensation("global"))]
-    if fitted:
+    cures: list[tuple[str, Cure]] = []
+    if chip.compensation == "none":
+        cures.append(("global", DriftCompensation("global")))
+    if fitted and not is_adapted(chip.compensation):
         cures.append(("matched", AdaptiveStatistics("network")))
     found = [_knob("compensation", cures)]
     if horizon_s >= MONTH and math.isinf(chip.refresh_s):
-        found.append(_knob("refresh", [(time_in_words(horizon_s / 2), Refresh(horizon_s / 2))]))
+        found.append(_knob("refresh", [(time_in_words(horizon_s / 2), _refresh(crossbars, horizon_s / 2))]))
     return found
+
+
+def _refresh(crossbars: Sequence[Crossbar], every_s: float) -> Refresh:
+    """A refresh that wears cells as often as costs say that they are written."""
+    verified = any(c.settings.device is not None and c.settings.device.verified for c in crossbars)
+    return Refresh(every_s, cost_model().verified_writes if verified else 1.0)
 
 
 def _repair(crossbars: Sequence[Crossbar], weigh: bool) -> list[Knob]:

@@ -13,8 +13,8 @@ from reliability.network import Network
 _SWEEPS = 50
 
 
-def halves(dataset: Dataset, network: Network, often: np.ndarray) -> tuple[Dataset, Dataset]:
-    """Two halves that are equally hard, as far as can be expected without any chip.
+def halves(dataset: Dataset, network: Network, often: np.ndarray) -> np.ndarray:
+    """Which inputs make the first of two halves, equally hard as far as can be told without any chip.
 
     Inputs are paired by how hard they are, and of each pair one goes to either half, so that the sums of
     what is expected of the halves, and of its variances, are as equal as they can be made. So what a search
@@ -29,8 +29,8 @@ def halves(dataset: Dataset, network: Network, often: np.ndarray) -> tuple[Datas
 
     Returns
     -------
-    Dataset, Dataset
-        Each in the order of the whole; of an odd number the first has one more.
+    ndarray of bool, shape (N,)
+        Of an odd number the first half has one more.
 
     Raises
     ------
@@ -55,6 +55,11 @@ def halves(dataset: Dataset, network: Network, often: np.ndarray) -> tuple[Datas
     first = np.zeros(len(order), bool)
     first[chosen] = True
     first[order[2 * len(pairs) :]] = True
+    return first
+
+
+def cut(dataset: Dataset, first: np.ndarray) -> tuple[Dataset, Dataset]:
+    """The two halves, each in the order of the whole."""
     parts = []
     for mine, name in ((first, "first half"), (~first, "second half")):
         rows = np.flatnonzero(mine)

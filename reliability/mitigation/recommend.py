@@ -218,6 +218,7 @@ def recommend_from(
         shares,
         passed,
         evaluated,
+        candidates.searched_on,
     )
 
 

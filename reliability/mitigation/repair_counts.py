@@ -16,7 +16,7 @@ from reliability.network import Network
 _TEST_STATES = 2
 """Every cell is written to, and read at, its lowest and its highest resistance."""
 
-_VALUE_BITS = 16
+WORD_BITS = 16
 """Bits of a stored correction, beside those of its place among the layer's weights."""
 
 
@@ -70,7 +70,7 @@ def counts_of(crossbar: Crossbar) -> RepairCounts:
         moved=kept + spare_columns,
         moved_bits=kept * line_bits + spare_columns * _bits(max(widths)),
         words=words,
-        word_bits=_VALUE_BITS + _bits(weights),
+        word_bits=WORD_BITS + _bits(weights),
         operations=words * crossbar.places,
         test_writes=tested,
         test_reads=tested,
