@@ -21,6 +21,7 @@ from reliability.latents import Role, Seeds
 from reliability.metrics import Metric
 from reliability.montecarlo import Progress
 from reliability.network import Network
+from reliability.settings import whole
 from reliability.simulation import Arithmetic, Simulation
 from reliability.training_inputs import Calibration, labelled_inputs
 
@@ -65,6 +66,9 @@ class Setting:
     threads: int | None = None
     calibration: Calibration | Callable[[], Dataset] | None = None
     progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        whole("chips", self.chips, 1, 2**31)
 
     def simulation(
         self,

@@ -29,7 +29,7 @@ from reliability.datasets import Dataset
 from reliability.effects import resolved
 from reliability.errors import RunError
 from reliability.kernels.orthant import POINTS, probability_of_label
-from reliability.layers import arrays_of
+from reliability.layers import arrays_of, settings_of
 from reliability.network import Network
 from reliability.propagation.adjoint import variance_slopes
 from reliability.propagation.dense import Chain, LayerSlopes
@@ -50,7 +50,7 @@ _HELD = 1 << 24
 # Derivatives by covariance below this share of an input's largest one are left out.
 _NEGLIGIBLE = 1e-3
 
-_checks: dict[str, Check] = {}
+_checks: dict[str, np.ndarray] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,7 +253,7 @@ class AnalyticNetwork:
         return self.ensemble.powers if self.chain is None else self.chain.powers
 
     def check(self, chips: int = CHECK_CHIPS) -> Check:
-        """Compare with simulated chips, once for each network, inputs and operating point.
+        """Compare with simulated chips; of one network, inputs and operating point a process has them once.
 
         Raises
         ------
@@ -262,8 +262,8 @@ class AnalyticNetwork:
         """
         key = self._fingerprint(chips)
         if key not in _checks:
-            _checks[key] = Check(self.accuracy, self.simulation.observe(0, chips).scores.ravel())
-        found = _checks[key]
+            _checks[key] = self.simulation.observe(0, chips).scores.ravel()
+        found = Check(self.accuracy, _checks[key])
         if not found.agrees:
             raise RunError(
                 f"the analytic network does not describe this chip: {found.describe()}; it is not used here"
@@ -273,12 +273,13 @@ class AnalyticNetwork:
     def _fingerprint(self, chips: int) -> str:
         digest = hashlib.sha256()
         for node in self.network.nodes:
-            digest.update(repr((node.name, node.layer.kind, node.inputs)).encode())
+            own = (node.name, node.layer.kind, node.inputs, settings_of(node.layer))
+            digest.update(repr(own).encode())
             for array in arrays_of(node.layer).values():
                 digest.update(np.ascontiguousarray(array).tobytes())
         digest.update(np.ascontiguousarray(self.x).tobytes())
         digest.update(self.labels.tobytes())
-        operating = [as_table(self.chip), self.time_s, chips, self.members]
+        operating = [as_table(self.chip), self.time_s, chips, self.simulation.converter_ranges]
         digest.update(json.dumps(operating, sort_keys=True, default=str).encode())
         return digest.hexdigest()
 

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import fdtri, ndtr, ndtri
+from scipy.special import expit, fdtri, logit, ndtr, ndtri
 
 from reliability.analytic import AnalyticNetwork
+from reliability.checks import check, is_number
 from reliability.chip import Chip
 from reliability.datasets import Dataset
-from reliability.errors import UserError
+from reliability.errors import RunError, UserError
 from reliability.kernels.simd import VECTOR
 from reliability.network import Network
 from reliability.settings import whole
@@ -35,7 +36,7 @@ from reliability.statistics.controlled import (
 )
 from reliability.statistics.interval import CHIPS
 from reliability.statistics.lifetime import required_correct
-from reliability.surrogate import Surrogate
+from reliability.surrogate import Surrogate, uncertain_inputs
 from reliability.training_inputs import Calibration
 
 PANELS = 32
@@ -47,7 +48,12 @@ _MOST_CHIPS = 1 << 20
 _REALISED = 4
 # Smallest standard deviation of an outcome that an input is given when it is sampled.
 _FLOOR = 0.02
-_LEAST = 0.03
+# Smallest doubt about a chip, of the largest, when chips are sampled: surprises must not weigh too much.
+_LEAST = 0.15
+# The fewest inputs that some chips get right and others wrong.
+_DOUBTFUL = 10
+# Evaluated chips that must fail, and that must pass, for an interval of a tail.
+_FEWEST = 25
 _TIMED = 16
 
 
@@ -112,20 +118,20 @@ def estimate_mean(
     RunError
         If the analytic network disagrees with simulated chips.
     """
+    wanted = 0.001 if half_width is None else half_width
+    check(is_number(wanted, 0, 1) and 0 < wanted < 1, "half_width", half_width, "a fraction, such as 0.001")
+    whole("inputs_per_chip", inputs_per_chip, 1, 2**31)
     analytic, surrogate = _prepared(network, inputs, chip, time_s, calibration, threads, surrogate)
     scores = analytic.check().scores
     start = time.perf_counter()
     simulation = analytic.simulation.redrawn(seed, "certify")
     total = len(analytic.labels)
-    each = min(max(inputs_per_chip, 1), total)
+    each = min(inputs_per_chip, total)
     sampler = Panels(analytic, surrogate, simulation, each, seed)
     per_panel = _PILOT if chips is None else math.ceil(whole("chips", chips, 1, _MOST_CHIPS) / PANELS)
     sampler.add(per_panel)
     found = sampler.estimate(level)
     if chips is None:
-        wanted = 0.001 if half_width is None else float(half_width)
-        if not 0 < wanted < 1:
-            raise UserError(f"half_width = {half_width!r} must be a fraction between 0 and 1, such as 0.001")
         while (found.high - found.low) / 2 > wanted and sampler.chips < _MOST_CHIPS:
             growth = ((found.high - found.low) / (2 * wanted)) ** 2
             more = math.ceil(sampler.chips / PANELS * (min(growth, 16.0) - 1) * 1.1)
@@ -176,6 +182,14 @@ def estimate_tail(
         Expected share of them that is evaluated.
     network, inputs, chip, time_s, seed, level, calibration, threads, surrogate
         As in :func:`estimate_mean`.
+
+    Raises
+    ------
+    UserError
+        As :func:`estimate_mean`.
+    RunError
+        If too few of the chips fail, or pass, for an interval; :func:`reliability.rare_failure` is for small
+        shares.
     """
     analytic, surrogate = _prepared(network, inputs, chip, time_s, calibration, threads, surrogate)
     if not 0 < share <= 1:
@@ -194,7 +208,7 @@ def estimate_tail(
     # Half a wrong input below the least count that passes.
     likely = ndtr(((needed - 0.5) / total - (slope * told + offset)) / max(rest, 1e-9))
     doubt = np.sqrt(likely * (1 - likely))
-    doubt = np.maximum(doubt, _LEAST * doubt.max())
+    doubt = np.maximum(doubt, max(_LEAST * doubt.max(), 1e-9))
     probabilities = inclusion_probabilities(doubt, max(round(share * chips), 1))
     chosen = systematic_sample(probabilities, np.random.default_rng([seed, 7]))
     step = simulation.block_chips
@@ -204,8 +218,16 @@ def estimate_tail(
     corrected[chosen] = (failed - likely[chosen]) / probabilities[chosen]
     values = likely + corrected
     value, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(chips)
-    half = float(ndtri(0.5 + level / 2)) * error
-    found = Controlled(value, error, max(value - half, 0.0), min(value + half, 1.0), 1.0, chips - 1)
+    if not (_FEWEST <= failed.sum() <= len(failed) - _FEWEST and 0 < value < 1):
+        raise RunError(
+            f"of {len(failed):,} evaluated chips {failed.sum()} miss {needed} of {total} right answers; an "
+            f"interval of their share needs {_FEWEST} that do and as many that do not: realise more chips, "
+            f"or estimate a small share with rare_failure"
+        )
+    # On the scale of log odds, on which the interval cannot leave 0 to 1 and is less skewed.
+    half = float(ndtri(0.5 + level / 2)) * error / (value * (1 - value))
+    low, high = expit(logit(value) + np.array([-half, half]))
+    found = Controlled(value, error, float(low), float(high), 1.0, chips - 1)
     own = _row("tail", found, "two-phase sample by surrogate", level) | {
         "chips": len(chosen),
         "evaluations": len(chosen) * total,
@@ -310,6 +332,12 @@ def _prepared(
         analytic = AnalyticNetwork(
             network, inputs, chip, time_s=time_s, calibration=calibration, threads=threads
         )
+        uncertain = len(uncertain_inputs(analytic.right))
+        if uncertain < _DOUBTFUL:
+            raise UserError(
+                f"on chips like these {uncertain} of {len(analytic.right)} inputs are uncertain, too few to "
+                f"save evaluations on, {_DOUBTFUL} are needed: simulate all chips on all inputs"
+            )
         surrogate = Surrogate(analytic)
     analytic = surrogate.analytic
     for name, own in analytic.layers.items():

@@ -8,7 +8,7 @@ channels first, (channels, height, width); a batch of N stands in front.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -439,6 +439,12 @@ def arrays_of(layer: Layer) -> dict[str, np.ndarray]:
     """The weights of a layer by field name."""
     values = {f.name: getattr(layer, f.name) for f in fields(layer)}
     return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+
+
+def settings_of(layer: Layer) -> dict[str, Any]:
+    """What else a layer says, by field name: strides, paddings, whether there is a bias."""
+    values = {f.name: getattr(layer, f.name) for f in fields(layer)}
+    return {name: value for name, value in values.items() if not isinstance(value, np.ndarray)}
 
 
 def _set_array(layer: _Layer, name: str, ndim: int) -> None:

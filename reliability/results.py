@@ -29,7 +29,7 @@ from reliability.design import Study
 from reliability.errors import UserError
 from reliability.files import sha256_of, write_atomically
 from reliability.kernels.cache import kernel_stamp
-from reliability.layers import arrays_of
+from reliability.layers import arrays_of, settings_of
 from reliability.network import Network
 from reliability.settings import as_table
 
@@ -57,7 +57,7 @@ def fingerprint(name: str, study: Study, network: Network, dataset: Dataset) -> 
         **settings,
         "network_sha256": _digest(
             [a for node in network.nodes for a in arrays_of(node.layer).values()],
-            [(node.name, node.layer.kind, node.inputs) for node in network.nodes],
+            [(n.name, n.layer.kind, n.inputs, settings_of(n.layer)) for n in network.nodes],
         ),
         "dataset_sha256": _digest([dataset.x, dataset.y], dataset.name),
         "device_files": _chip_files(settings["chip"]),

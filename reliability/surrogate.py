@@ -48,7 +48,7 @@ class Surrogate:
     def __init__(self, analytic: AnalyticNetwork, directions: int = DIRECTIONS) -> None:
         self.analytic = analytic
         right = analytic.right
-        self.inputs = np.flatnonzero((right > _CERTAIN) & (right < 1 - _CERTAIN))
+        self.inputs = uncertain_inputs(right)
         self.spread, self._upstream = self._closest()
         # As if one rival alone won as often as all of them do.
         self.expected = 1 - right[self.inputs]
@@ -196,6 +196,11 @@ class Surrogate:
                 own = self._varying[name]
                 found[part] += _inner(own, _flat(own, weights, biases), flat[name])
         return found
+
+
+def uncertain_inputs(right: np.ndarray) -> np.ndarray:
+    """Places of inputs that some chips get right and some wrong, by the probability of the former."""
+    return np.flatnonzero((right > _CERTAIN) & (right < 1 - _CERTAIN))
 
 
 def _variance(own: NoisyLayer) -> np.ndarray:

@@ -144,7 +144,7 @@ def test_check_is_printed_and_made_once(digits, checks, monkeypatch, capsys):
     made = len(calls)
     assert made > 0
     # The same operating point, also in another object.
-    assert found.check() is AnalyticNetwork(*digits, gaussian(0.05)).check()
+    assert found.check().scores is AnalyticNetwork(*digits, gaussian(0.05)).check().scores
     assert len(calls) == made
     AnalyticNetwork(*digits, gaussian(0.06)).check()
     assert len(calls) > made
@@ -155,6 +155,20 @@ def test_check_holds_what_it_says(digits, checks):
     assert found.chips == 200
     assert found.agrees
     assert abs(found.analytic - found.simulated) <= 3 * found.error + 0.005
+
+
+def test_other_converter_ranges_are_another_operating_point(digits, checks):
+    tile = rl.Tile(adc=rl.ADC(bits=4))
+    train = rl.load_dataset("digits", split="train")
+    for data in (train, rl.datasets.from_arrays(train.x / 4, train.y)):
+        chip = rl.Chip(device=rl.devices.gaussian(sigma=0.05), tile=tile)
+        found = AnalyticNetwork(*digits, chip, calibration=data)
+        simulated = found.simulation.observe(0, 200).scores.mean()
+        try:
+            check = found.check()
+        except RunError:
+            continue
+        assert (check.analytic, check.simulated) == (found.accuracy, simulated)
 
 
 def test_refused_where_single_devices_decide(checks):

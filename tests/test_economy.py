@@ -1,12 +1,15 @@
 """Fewer chips and inputs for the same answer: against plain simulation of the same inputs."""
 
+from functools import partial
+
 import numpy as np
+import pandas as pd
 import pytest
 
 import reliability as rl
 from reliability.analytic import AnalyticNetwork
 from reliability.economy import estimate_mean, estimate_tail
-from reliability.errors import UserError
+from reliability.errors import RunError, UserError
 from reliability.surrogate import Surrogate
 
 GAUSSIAN = rl.Chip(device=rl.devices.gaussian(sigma=0.1))
@@ -102,13 +105,44 @@ def test_the_share_of_bad_chips(subject, surrogate):
     assert found["gain"] > 2.5
 
 
+@pytest.mark.slow
+def test_intervals_of_the_share_of_bad_chips_cover(subject, surrogate):
+    trials = rl.simulate(*subject, GAUSSIAN, chips=60_000, seed=4)
+    target = trials["accuracy"].quantile(0.05)
+    truth = (trials["accuracy"] < target).mean()
+    found = [
+        estimate_tail(*subject, GAUSSIAN, target, chips=5000, share=0.1, seed=10 + r, surrogate=surrogate)
+        for r in range(200)
+    ]
+    rows = pd.concat([own.table.iloc[:1] for own in found])
+    held = ((rows["low"] <= truth) & (truth <= rows["high"])).mean()
+    # 3 standard errors of a coverage over 200 repeats.
+    assert held >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 200)
+    error = np.hypot(np.sqrt(truth * (1 - truth) / 60_000), rows["value"].std() / 200**0.5)
+    assert abs(rows["value"].mean() - truth) <= 3 * error
+
+
+@pytest.mark.parametrize("target", [0.5, 0.9, 1.0])
+def test_shares_that_too_few_chips_tell_are_refused(subject, surrogate, target):
+    with pytest.raises(RunError, match="rare_failure"):
+        estimate_tail(*subject, GAUSSIAN, target, chips=2000, surrogate=surrogate)
+
+
+@pytest.mark.parametrize("device", [rl.devices.ideal(), rl.devices.gaussian(sigma=0.005)])
+def test_chips_that_hardly_differ_are_not_thinned(subject, device):
+    few = subject[0], subject[1].head(30)
+    for estimate in (estimate_mean, partial(estimate_tail, target=0.9)):
+        with pytest.raises(UserError, match="of 30 inputs are uncertain"):
+            estimate(*few, rl.Chip(device=device))
+
+
 def test_partly_frozen_telegraph_noise_is_refused(subject):
     noise = rl.Telegraph(amplitude=0.2, correlation_s=1e-4, read_interval_s=1e-6)
     with pytest.raises(UserError, match="partly frozen"):
         estimate_mean(*subject, rl.Chip(device=rl.devices.gaussian(sigma=0.05), telegraph=noise))
 
 
-@pytest.mark.parametrize("half_width", [0.0, 2.0])
+@pytest.mark.parametrize("half_width", [0.0, 2.0, "a"])
 def test_a_width_that_is_none_is_refused(subject, surrogate, half_width):
     with pytest.raises(UserError, match="half_width = "):
         estimate_mean(*subject, GAUSSIAN, half_width=half_width, surrogate=surrogate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import replace
 
@@ -11,13 +12,16 @@ import pandas as pd
 import pytest
 from linear_network import LinearNetwork
 from shared_data import shared_folder
+from small_networks import inputs_of, mlp
 from test_effects import EVERYTHING
 
 import reliability as rl
+from reliability.analyses.layer_sensitivity import LayerSensitivity
 from reliability.analysis import Setting
 from reliability.cell_records import _VARIATION, FAULT_DRAWS
 from reliability.latents import seed_of
 from reliability.layers import Linear
+from reliability.moments import weight_moments
 from reliability.network import Network, Node
 from reliability.plots.layer_sensitivity import sensitivity_dots, unresolved
 from reliability.sensitivity import (
@@ -395,6 +399,31 @@ def test_chips_that_do_not_differ_have_no_variance_to_share():
         measure_sensitivity(digits(rl.Chip(device=rl.devices.ideal())), "effects")
     rows = measure_sensitivity(digits(ideal), "effects", measures=["one_noisy"])
     assert rows["method"].tolist() == ["paired: all chips equal: exact binomial bound"]
+
+
+def test_curvature_is_half_the_second_derivatives_times_the_variances():
+    setting = digits()
+    rows = measure_sensitivity(setting, measures=["curvature"])
+    second = rl.second_derivatives(setting.network, setting.dataset.x, setting.dataset.y)
+    moments = weight_moments(setting.network, setting.chip)
+    for name in ("fc1", "fc2"):
+        value = rows.loc[rows["group"] == name, "value"].item()
+        assert value == pytest.approx(0.5 * (second[name] * moments[name].variance).sum(), rel=1e-4)
+
+
+def test_measures_without_the_analytic_network_where_it_is_refused(tmp_path, capsys):
+    net = mlp(3, 3, 3)
+    chip = rl.Chip(device=rl.devices.ideal(), faults=rl.Faults(stuck_low=0.15))
+    setting = Setting(net, rl.datasets.from_arrays(*inputs_of(net, 60)), chip, chips=8)
+    measured = set(measure_sensitivity(setting)["measure"])
+    assert "analytic" not in measured and {"curvature", "one_noisy"} <= measured
+    with pytest.raises(rl.UserError, match="measure 'analytic': the analytic network does not describe"):
+        measure_sensitivity(setting, measures=["analytic"])
+    answer = LayerSensitivity().answer(setting)
+    told = " ".join(answer.text.split())
+    assert "Without analytic: the analytic network does not describe this chip" in told
+    with np.load(io.BytesIO(answer.files["second_derivatives.npz"])) as saved:
+        assert {name: saved[name].shape for name in saved} == {"layer0": (3, 3), "layer2": (3, 3)}
 
 
 def test_progress_ends_at_the_number_of_chips():

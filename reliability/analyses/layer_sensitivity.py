@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+import numpy as np
 import pandas as pd
 
 from reliability.analysis import Analysis, Answer, Setting
@@ -17,8 +19,10 @@ from reliability.sensitivity import (
     chosen_measures,
     measure_sensitivity,
     question_of,
+    refused_measures,
     runs_of,
 )
+from reliability.sensitivity.computed import weight_curvature
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class LayerSensitivity(Analysis):
         )
 
     def answer(self, setting: Setting) -> Answer:
-        """Every measure of every group, with its rank."""
+        """Every measure of every group, with its rank, and the second derivatives by every weight."""
         found = measure_sensitivity(
             setting,
             self.of,
@@ -72,7 +76,17 @@ class LayerSensitivity(Analysis):
 
             return sensitivity_dots(found)
 
-        return Answer({"sensitivity": found}, sensitivity_text(found), draw)
+        files = {}
+        if "curvature" in set(found["measure"]):
+            with io.BytesIO() as file:
+                np.savez_compressed(file, **cast(Any, weight_curvature(setting)))
+                files["second_derivatives.npz"] = file.getvalue()
+        text = sensitivity_text(found)
+        if not self.measures:
+            asked = question_of(setting, self.of, groups=self.groups, permutations=self.permutations)
+            for name, why in refused_measures(asked).items():
+                text += "\n" + textwrap.fill(f"Without {name}: {why}.", 100)
+        return Answer({"sensitivity": found}, text, draw, files)
 
 
 def sensitivity_text(found: pd.DataFrame) -> str:

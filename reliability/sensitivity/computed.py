@@ -11,7 +11,7 @@ from reliability.analytic import AnalyticNetwork
 from reliability.crossbar import chip_network, rolled
 from reliability.curvature import second_derivatives
 from reliability.effects import resolved
-from reliability.errors import UserError
+from reliability.errors import RunError, UserError
 from reliability.layers import Conv2d, Linear
 from reliability.moments import check_independent
 from reliability.sensitivity.drops import Drops
@@ -20,8 +20,16 @@ from reliability.sensitivity.measure import DROP, LOSS, Measure
 from reliability.sensitivity.question import Question, setting_crossbars
 
 
-def _refuses_analytic(question: Question) -> str | None:
-    """Why there is no analytic network to derive."""
+@functools.lru_cache(maxsize=1)
+def weight_curvature(setting: Setting) -> dict[str, np.ndarray]:
+    """Second derivatives of the loss of the test inputs by every weight, SWIM's recursion, by layer."""
+    # Of test inputs, as the accuracy of the other measures is that of test inputs.
+    network = chip_network(setting.network, resolved(setting.chip))
+    return second_derivatives(network, setting.dataset.x, np.asarray(setting.dataset.y))
+
+
+def _refuses_both(question: Question) -> str | None:
+    """Why there are no moments of layers."""
     if question.of != "layers":
         return "derivatives by variances are those of layers"
     if question.setting.metric != "top-1":
@@ -34,10 +42,21 @@ def _refuses_analytic(question: Question) -> str | None:
     return None
 
 
+def _refuses_analytic(question: Question) -> str | None:
+    """Why there is no analytic network to derive; its check comes before chips are simulated in vain."""
+    refused = _refuses_both(question)
+    if refused is None:
+        try:
+            _analytic_network(question.setting).check()
+        except RunError as error:
+            return str(error)
+    return refused
+
+
 def _refuses_curvature(question: Question) -> str | None:
     if question.setting.chip.mapping.batch_norm == "folded":
         return "second derivatives are those of the network's own weights: keep the batch norm digital"
-    return _refuses_analytic(question)
+    return _refuses_both(question)
 
 
 def _analytic(question: Question, drops: Drops) -> Estimate:
@@ -49,10 +68,7 @@ def _analytic(question: Question, drops: Drops) -> Estimate:
 
 def _curvature(question: Question, drops: Drops) -> Estimate:
     setting = question.setting
-    network = chip_network(setting.network, resolved(setting.chip))
-    # The loss of a test input, as the accuracy of the other measures is that of test inputs.
-    x, labels = network.prepare(setting.dataset.x), np.asarray(setting.dataset.y)
-    second = second_derivatives(network, x, labels)
+    network, second = chip_network(setting.network, resolved(setting.chip)), weight_curvature(setting)
     layers = {node.name: node.layer for node in network.weighted}
     noisy = _analytic_network(setting).layers
     values = []
@@ -69,7 +85,7 @@ def _curvature(question: Question, drops: Drops) -> Estimate:
 
 @functools.lru_cache(maxsize=1)
 def _analytic_network(setting: Setting) -> AnalyticNetwork:
-    found = AnalyticNetwork(
+    return AnalyticNetwork(
         setting.network,
         setting.dataset,
         setting.chip,
@@ -77,8 +93,6 @@ def _analytic_network(setting: Setting) -> AnalyticNetwork:
         calibration=setting.calibration,
         threads=setting.threads,
     )
-    found.check()
-    return found
 
 
 COMPUTED: dict[str, Measure] = {

@@ -30,13 +30,18 @@ def chosen_measures(question: Question, measures: Sequence[str] | None) -> tuple
         If one is named that there is not, or that cannot be taken.
     """
     chosen = check_measures(measures)
-    refused = {name: MEASURES[name].refuses(question) for name in chosen}
+    refused = refused_measures(question, chosen)
     if measures is None:
-        return tuple(name for name in chosen if refused[name] is None)
+        return tuple(name for name in chosen if name not in refused)
     for name, reason in refused.items():
-        if reason is not None:
-            raise UserError(f"measure {name!r}: {reason}")
+        raise UserError(f"measure {name!r}: {reason}")
     return chosen
+
+
+def refused_measures(question: Question, measures: Iterable[str] | None = None) -> dict[str, str]:
+    """The measures that cannot be taken, of those named or of all, and why."""
+    found = {name: MEASURES[name].refuses(question) for name in measures or MEASURES}
+    return {name: reason for name, reason in found.items() if reason is not None}
 
 
 def runs_of(question: Question, measures: Iterable[str]) -> list[Run]:
