@@ -21,7 +21,7 @@ from reliability.errors import UserError
 from reliability.layers import Linear
 from reliability.metrics import Metric
 from reliability.mitigation.comparison import Comparison
-from reliability.mitigation.overrides import analog_layers, by_name
+from reliability.mitigation.overrides import analog_layers, by_name, layers_to_cure
 from reliability.mitigation.redundancy import Redundancy, column_gains, find_redundancy
 from reliability.mitigation.samples import multiplied_inputs
 from reliability.moments import weight_moments
@@ -60,7 +60,8 @@ class Copies(Analysis):
     def __post_init__(self) -> None:
         counts = self.counts
         good = isinstance(counts, tuple) and len(counts) > 1 and all(is_whole(k, 1, 16) for k in counts)
-        check(good and counts[0] == 1, "analysis.counts", counts, "whole numbers up to 16, the first one 1")
+        good = good and counts[0] == 1 and len(set(counts)) == len(counts)
+        check(good, "analysis.counts", counts, "whole numbers up to 16, each once, the first one 1")
         check(is_number(self.share, 1e-6, 1), "analysis.share", self.share, "a number above 0 and at most 1")
         good = is_whole(self.training_inputs, 1, 1 << 20)
         check(good, "analysis.training_inputs", self.training_inputs, "a whole number above 0")
@@ -84,8 +85,9 @@ class Copies(Analysis):
         """
         every = setting.training_set("copies are placed on")
         train = every.head(min(self.training_inputs, len(every)))
-        chip = by_name(resolved(setting.chip), setting.network)
         network = setting.network
+        chip = Redundancy(1).apply(by_name(resolved(setting.chip), network))
+        layers_to_cure(chip, network)
         try:
             gains = column_gains(
                 network, train, chip, time_s=setting.time_s, threads=setting.threads, calibration=every
@@ -110,15 +112,9 @@ class Copies(Analysis):
                 cured = found.chip
                 if count == self.counts[1]:
                     ranks.append(found.table.assign(of=of))
-            cells = _cells(network, cured)
-            what = {
-                "copied": where,
-                "count": count,
-                "cells": cells,
-                "cells_ratio": cells / _cells(network, chip),
-            }
-            rows += comparison.rows(cured, **what)
+            rows += comparison.rows(cured, copied=where, count=count)
         accuracy = pd.DataFrame(rows)
+        accuracy["cells_ratio"] = accuracy["cells"] / accuracy["cells"].iloc[0]
         errors = pd.DataFrame(
             [
                 row
@@ -166,10 +162,6 @@ class Copies(Analysis):
                 }
             )
         return rows
-
-
-def _cells(network: Network, chip: Chip) -> int:
-    return sum(own.devices for own in crossbars_of(chip_network(network, chip), chip).values())
 
 
 def _some(layers: list[str]) -> list[str]:
@@ -251,7 +243,7 @@ def _text(tables: Mapping[str, pd.DataFrame], reference: float, share: float, re
     ]
     for _, row in accuracy[accuracy["estimand"] == "difference"].iterrows():
         lines.append(
-            f"{row['copied']:26} {row['count']:6d} {row['cells']:10,d} {row['cells_ratio']:6.2f}  "
+            f"{row['copied']:26} {row['count']:6d} {row['cells']:10,.0f} {row['cells_ratio']:6.2f}  "
             f"{100 * row['value']:12.2f}  [{100 * row['low']:.2f}, {100 * row['high']:.2f}]"
         )
     lines += ["", *textwrap.wrap(_PAIRED.format(share=share), COLUMNS)]

@@ -21,7 +21,7 @@ from reliability.mitigation.clipping import Clipping, find_clipping
 from reliability.mitigation.column_scale import ColumnScale
 from reliability.mitigation.comparison import Comparison
 from reliability.mitigation.converter_ranges import ConverterRanges, find_converter_ranges
-from reliability.mitigation.overrides import analog_layers, by_name
+from reliability.mitigation.overrides import by_name, layers_to_cure
 from reliability.mitigation.tuning import Found, TrainingAccuracy
 from reliability.network import Network
 from reliability.report import COLUMNS
@@ -54,7 +54,8 @@ class Scales(Analysis):
             values = getattr(self, name)
             good = isinstance(values, tuple) and len(values) > 0
             good = good and all(is_number(value, 50, 100) for value in values)
-            check(good, f"analysis.{name}", values, "numbers from 50 to 100")
+            good = good and len(set(values)) == len(values)
+            check(good, f"analysis.{name}", values, "numbers from 50 to 100, each once")
         good = is_whole(self.training_inputs, 1, 1 << 20)
         check(good, "analysis.training_inputs", self.training_inputs, "a whole number above 0")
 
@@ -78,7 +79,7 @@ class Scales(Analysis):
         network = setting.network
         chip = by_name(resolved(setting.chip), network)
         train = setting.training_set("scales are found on")
-        layers = analog_layers(chip, network)
+        layers = layers_to_cure(chip, network)
         grid = list(self._grid(_converts(network, chip)))
         comparison = Comparison(setting, len(grid) + 1)
         rows: list[dict[str, Any]] = []

@@ -160,7 +160,7 @@ class Advice:
         ]
         own = self.designs[self.designs["efficient"] | self.designs["recommended"]].sort_values("price")
         lines.append(
-            "Cheaper designs pass less often (yield on the search's chips and inputs, 95 % intervals):"
+            "Price and yield of designs that no cheaper one surpasses (the search's chips and inputs, 95 %):"
         )
         for row in own.to_dict("records"):
             mark = "*" if row["recommended"] else " "
@@ -168,10 +168,11 @@ class Advice:
                 f"{mark} {row['price']:6.2f}  {row['value']:6.1%} [{row['low']:6.1%}, {row['high']:6.1%}]  "
                 f"{row['design'][:64]}"
             )
+        sought = f", {self.evaluated['limits']:,} for what limits it" if self.evaluated["limits"] else ""
         lines += [
             "",
             f"{self.evaluated['designs']} designs; {self.chips:,} chips evaluated "
-            f"({self.evaluated['search']:,} by the search, {self.evaluated['certificate']:,} fresh), "
+            f"({self.evaluated['search']:,} by the search, {self.evaluated['certificate']:,} fresh{sought}), "
             f"{self.chips / (1000 * self.evaluated['designs']):.1%} of 1,000 chips for every design.",
         ]
         return "\n".join(lines)

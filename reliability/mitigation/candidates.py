@@ -20,7 +20,7 @@ from reliability.mitigation.costs import count_costs, relative_price, total_cost
 from reliability.mitigation.expectations import Expectations
 from reliability.mitigation.goal import Goal, is_steady
 from reliability.mitigation.halves import cut, halves
-from reliability.mitigation.space import Space, layer_keys
+from reliability.mitigation.space import Design, Space, layer_keys
 from reliability.network import Network
 from reliability.refresh import worst_times
 from reliability.self_checks import check_ideal
@@ -73,10 +73,8 @@ class Candidates:
     ) -> None:
         self.network, self.space, self.designs = network, space, space.designs()
         self.calibration, self.threads = calibration, threads
-        names = [node.name for node in network.weighted]
-        self.are_steady = all(is_steady(design.chip, names) for design in self.designs)
-        every = {t for d in self.designs for t in worst_times(times, d.chip.refresh_s)}
-        self.looks = tuple(times[:1]) if self.are_steady else tuple(sorted(every))
+        self.looks = looks_at(self.designs, network, times)
+        self.are_steady = are_steady(self.designs, network)
         self.table = self._priced(prices, costs, times[-1])
         whole_set = inputs if isinstance(inputs, Dataset) else from_arrays(*inputs)
         self.expectations = Expectations(
@@ -157,3 +155,16 @@ class Candidates:
             price = relative_price(own, base, prices)
             rows.append({"design": design.describe(), **design.labels, "price": price, **own})
         return pd.DataFrame(rows)
+
+
+def are_steady(designs: Sequence[Design], network: Network) -> bool:
+    """Whether no design changes with time, so that one time stands for all."""
+    names = [node.name for node in network.weighted]
+    return all(is_steady(design.chip, names) for design in designs)
+
+
+def looks_at(designs: Sequence[Design], network: Network, times: Sequence[float]) -> tuple[float, ...]:
+    """The times and the moments just before a refresh; the first time alone where designs are steady."""
+    if are_steady(designs, network):
+        return tuple(times[:1])
+    return tuple(sorted({t for design in designs for t in worst_times(times, design.chip.refresh_s)}))

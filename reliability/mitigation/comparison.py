@@ -9,6 +9,7 @@ import numpy as np
 from reliability.analysis import Setting
 from reliability.by_design import ByDesign
 from reliability.chip import Chip
+from reliability.mitigation.costs import count_costs, total_costs
 from reliability.self_checks import check_ideal
 from reliability.statistics.crossed import chips_interval
 from reliability.statistics.interval import CHIPS, DIFFERENCE, FRACTION, REAL, Interval
@@ -48,7 +49,7 @@ class Comparison:
         self.reference = float("nan")
 
     def rows(self, chip: Chip, **what: Any) -> list[dict[str, Any]]:
-        """Mean, 5 % chip, and difference of the mean from that of the first description, as rows of a table.
+        """Mean, 5 % chip, difference of the mean from that of the first description, and costs, as rows.
 
         Parameters
         ----------
@@ -70,6 +71,7 @@ class Comparison:
                 won, how = Interval(0.0, 0.0), "paired: the same logits to the last bit"
             found.append(("difference", float(gain.mean()), *won, how))
         inputs = len(self.setting.dataset)
+        what |= total_costs(count_costs(self.setting.network, chip))
         return [
             what
             | {"estimand": name, "value": value, "low": low, "high": high, "level": _LEVEL}

@@ -26,7 +26,7 @@ from reliability.mitigation.cure import Cure
 from reliability.mitigation.digital_correction import DigitalCorrection
 from reliability.mitigation.goal import is_steady
 from reliability.mitigation.in_pair import InPairCorrection
-from reliability.mitigation.overrides import by_name
+from reliability.mitigation.overrides import by_name, layers_to_cure
 from reliability.mitigation.redundancy import Redundancy
 from reliability.mitigation.refresh import Refresh
 from reliability.mitigation.remapping import RowRemapping
@@ -83,9 +83,8 @@ def default_space(
         If no layer stands on devices.
     """
     chip = by_name(resolved(chip), network)
+    layers_to_cure(chip, network)
     crossbars = list(analog_crossbars(network, chip).values())
-    if not crossbars:
-        raise UserError("no layer of the chip stands on devices: there is nothing to cure")
     knobs = [
         *_redundancy(crossbars),
         *_scaling(crossbars),

@@ -92,3 +92,17 @@ def analog_layers(chip: Chip, network: Network) -> list[str]:
     """Names of a network's layers that stand on devices."""
     nodes = chip_network(network, chip).weighted
     return [n.name for i, n in enumerate(nodes) if chip.layer(n.name, i, len(nodes)).analog]
+
+
+def layers_to_cure(chip: Chip, network: Network) -> list[str]:
+    """Names of the layers that stand on devices.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
+    found = analog_layers(chip, network)
+    if not found:
+        raise UserError("no layer of the chip stands on devices: there is nothing to cure")
+    return found

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import betaincinv
+from scipy.special import betaincinv, ndtr, ndtri
 
 from reliability.analysis import Setting
+from reliability.checks import is_number
 from reliability.chip import Chip
 from reliability.datasets import Dataset
 from reliability.errors import UserError
@@ -36,6 +37,8 @@ from reliability.units import YEAR, percent
 _CERTIFICATE, _SHOW = 0.15, 0.1
 _LEAST_CHIPS, _MOST_CHIPS = 100, 2000
 _POWER = 0.95
+# By so many standard deviations of a chip's accuracy a plan allows the certificate's inputs to be harder.
+_HARDER = 0.3
 # The least chance with which the best design is tried where none has a fair one.
 _SLIM = 0.1
 # What a failed attempt costs, in prices of its design: the last has no other behind it.
@@ -98,6 +101,7 @@ def recommend(
     costs : CostModel, optional
     budget : int, optional
         Chips that may be evaluated, at all times each; by default 50 for every design, from 4,000 to 30,000.
+        Where nothing meets the goal, what limits the best design is looked for beyond it.
     shown : int
         The most fresh chips of what has no certificate: the chip without cures, and the best design where
         none is certified.
@@ -129,6 +133,10 @@ def recommend(
         is_pair = isinstance(data, tuple) and len(data) == 2
         if not is_pair and (name == "inputs" or data is not None):
             _check_kind(name, data, Dataset)
+    if times is not None and not (
+        isinstance(times, Sequence | np.ndarray) and len(times) and all(is_number(t, 0, 1e12) for t in times)
+    ):
+        raise UserError(f"times = {times!r} must be a list of seconds from 0 to 1e12")
     if target is not None and max_drop is not None:
         raise UserError("a recommendation has either a target or a max_drop")
     goal = Goal(
@@ -301,9 +309,13 @@ def _attempts(search: Search, chips: CommonChips, goal: Goal, largest: int, most
 
 
 def _plan_for(search: Search, number: int, largest: AcceptancePlan) -> AcceptancePlan:
-    """A smaller plan where the search has seen the design pass more often than it must."""
+    """A smaller plan where the search has seen the design pass more often than it must.
+
+    The other half of the inputs may be harder: it must do for that, too.
+    """
     passed, tried = search.observed_yield(number)
-    cautious = float(betaincinv(passed + 0.5, tried - passed + 0.5, 0.2))
+    seen = betaincinv(passed + 0.5, tried - passed + 0.5, 0.2)
+    cautious = float(ndtr(ndtri(seen) - max(search.harder, _HARDER)))
     smaller = smallest_plan(cautious, largest.at_least, largest.alpha, _POWER, largest.chips)
     return smaller or largest
 

@@ -44,6 +44,14 @@ class Redundancy(Cure):
     columns: float | tuple[int, ...] = 1.0
     one_array: bool = False
 
+    def __post_init__(self) -> None:
+        _ = self._slices
+
+    @property
+    def _slices(self) -> Slices:
+        combine: Literal["mean", "current"] = "current" if self.one_array else "mean"
+        return Slices(count=self.count, columns=self.columns, combine=combine)
+
     def apply(self, chip: Chip, layers: Sequence[str] | None = None) -> Chip:
         """The chip with copies on the named layers, all by default.
 
@@ -53,9 +61,7 @@ class Redundancy(Cure):
             If a layer's weights are cut into slices of another kind, or some columns alone are to be copied
             in one array.
         """
-        combine: Literal["mean", "current"] = "current" if self.one_array else "mean"
-        slices = Slices(count=self.count, columns=self.columns, combine=combine)
-        return in_copies(chip, slices, layers)
+        return in_copies(chip, self._slices, layers)
 
     def describe(self) -> str:
         """What is copied."""

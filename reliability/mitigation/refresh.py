@@ -28,6 +28,7 @@ class Refresh(Cure):
 
     def __post_init__(self) -> None:
         check(is_number(self.every_s, 1e-3, 1e12), "every_s", self.every_s, "from 0.001 to 1e12 seconds")
+        check(is_number(self.cycles, 0, 1e6), "cycles", self.cycles, "from 0 to 1e6 write cycles")
 
     def apply(self, chip: Chip, layers: Sequence[str] | None = None) -> Chip:
         """The chip with this refresh.

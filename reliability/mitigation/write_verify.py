@@ -18,6 +18,7 @@ from scipy.optimize import brentq
 from scipy.special import erf
 
 from reliability.analysis import Setting
+from reliability.checks import check, is_number
 from reliability.chip import Chip
 from reliability.errors import UserError
 from reliability.latents import Role
@@ -33,7 +34,14 @@ def acceptance(sigma: float, tolerance: float, noise: float = 0.0) -> float:
     """Probability that one write is accepted: ``erf(tolerance / (sigma sqrt 2))``.
 
     With reads of standard deviation ``noise``, ``sigma`` is that of error and read together.
+
+    Raises
+    ------
+    UserError
+        If ``sigma`` and ``tolerance`` are not above 0.
     """
+    for name, value in (("sigma", sigma), ("tolerance", tolerance)):
+        check(is_number(value, 1e-300, 1e300), name, value, "a number above 0")
     return float(erf(tolerance / (math.hypot(sigma, noise) * math.sqrt(2))))
 
 
@@ -42,7 +50,7 @@ def mean_cycles(
 ) -> float:
     """Expected writes of a device: ``(1 - (1 - p)**K) / p``, ``p`` the :func:`acceptance`, ``K`` the most."""
     p = acceptance(sigma, tolerance, noise)
-    return (1.0 if max_cycles is None else -math.expm1(max_cycles * math.log1p(-p))) / p
+    return (1.0 if max_cycles is None or p == 1 else -math.expm1(max_cycles * math.log1p(-p))) / p
 
 
 def residual_sigma(
@@ -89,6 +97,7 @@ def step_spread(first: float, step: float, step_sigma: float, writes: int, *, no
     ``sigma_n**2 = sigma_inf**2 + rho**(2 n) (sigma_0**2 - sigma_inf**2)`` with ``rho = 1 - step`` and
     ``sigma_inf**2 = (step_sigma**2 + step**2 noise**2) / (1 - rho**2)``: converging pulses.
     """
+    check(is_number(step, 1e-12, 2) and step < 2, "step", step, "above 0 and below 2, as pulses converge")
     rho = 1 - step
     last = (step_sigma**2 + (step * noise) ** 2) / (1 - rho**2)
     return math.sqrt(last + rho ** (2 * writes) * (first**2 - last))
