@@ -169,7 +169,7 @@ def test_few_chips_have_no_tails(tmp_path, capsys):
     ("arguments", "told"),
     [
         (["--chips", "10"], "hold 10 values; at least 20"),
-        (["--set", "analysis.resamples=9"], "at least 99"),
+        (["--set", "analysis.resamples=9"], "from 99 to"),
         (["--set", "analysis.of=fc7"], "errors of 'fc7'"),
         (["--set", "chip.device.law=ideal"], "rounding alone: this chip has no effect on them"),
     ],

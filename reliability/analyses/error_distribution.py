@@ -12,6 +12,7 @@ from reliability.analysis import Analysis, Answer, Setting
 from reliability.errors import UserError
 from reliability.output_errors import LOGITS, OutputErrors, output_errors
 from reliability.report import COLUMNS
+from reliability.settings import whole
 from reliability.statistics import DistributionFit, fit_error_distribution
 
 _FAR = (0.99, 0.999, 0.9999)
@@ -39,6 +40,9 @@ class ErrorDistribution(Analysis):
     of: str = LOGITS
     alone: bool = False
     resamples: int = 399
+
+    def __post_init__(self) -> None:
+        whole("analysis.resamples", self.resamples, 99, 100_000)
 
     def plan(self, setting: Setting) -> str:
         """What will be done and what it costs, in a few words, without doing it."""
