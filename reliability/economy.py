@@ -49,7 +49,10 @@ _REALISED = 4
 # Smallest standard deviation of an outcome that an input is given when it is sampled.
 _FLOOR = 0.02
 # Smallest doubt about a chip, of the largest, when chips are sampled: surprises must not weigh too much.
-_LEAST = 0.15
+_LEAST = 0.1
+# By so much more than all chips the bad ones scatter about what is told of them, at least: taken too small,
+# chips that nobody doubted fail, and weigh much.
+_WIDER = 1.5
 # The fewest inputs that some chips get right and others wrong.
 _DOUBTFUL = 10
 # Evaluated chips that must fail, and that must pass, for an interval of a tail.
@@ -204,7 +207,7 @@ def estimate_tail(
     # How accuracy follows the surrogate is seen on chips of another role.
     seen = surrogate.accuracies(surrogate.coordinates(0, len(scores), seed=0, role="search"))
     slope, offset = np.polyfit(seen, scores, 1)
-    rest = float(np.std(scores - slope * seen - offset, ddof=2))
+    rest = _WIDER * float(np.std(scores - slope * seen - offset, ddof=2))
     # Half a wrong input below the least count that passes.
     likely = ndtr(((needed - 0.5) / total - (slope * told + offset)) / max(rest, 1e-9))
     doubt = np.sqrt(likely * (1 - likely))
