@@ -53,7 +53,7 @@ def weight_deviations(network: Network, chip: Chip) -> dict[str, float]:
                 f"layer {name!r}: radii count in standard deviations of weights, which are known for "
                 f'differential pairs of devices of law "gaussian" with sigma above 0 that are not clamped, '
                 f'in slices of any fill but "corrected" that are added up, with one scale and as many copies '
-                f"for all columns"
+                f"for all columns; without radii (analysis.radii = []) there is no need to know them"
             )
         assert isinstance(device, Gaussian)
         error = device.sigma * device.g_max_us / own.range_us
