@@ -14,6 +14,7 @@ import pandas as pd
 from reliability.analysis import Analysis, Answer, Setting
 from reliability.sensitivity import (
     DROP,
+    LOSS,
     MEASURES,
     MOST,
     chosen_measures,
@@ -95,10 +96,12 @@ def sensitivity_text(found: pd.DataFrame) -> str:
     width = max(12, *(len(group) for group in found["group"]))
     for measure, rows in found.groupby("measure", sort=False):
         about, unit = MEASURES[str(measure)].about, str(rows["unit"].iloc[0])
-        scale, digits, what = (100, 2, "points") if unit == DROP else (1, 3, unit)
+        scale, form, what = (100, ".2f", "points") if unit == DROP else (1, ".3f", unit)
+        # Losses by second derivatives are as small as variances.
+        form = ".3g" if unit == LOSS else form
         lines.append(f"{measure} ({about}; {what})")
         for row in rows.to_dict("records"):
-            value, low, high = (f"{scale * row[name]:.{digits}f}" for name in ("value", "low", "high"))
+            value, low, high = (f"{scale * row[name]:{form}}" for name in ("value", "low", "high"))
             exact = row["low"] == row["high"]
             text = f"  {row['group']:{width}} {value:>7}  " + ("" if exact else f"[{low}, {high}]")
             if not pd.isna(row["rank"]):
