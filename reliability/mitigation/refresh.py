@@ -9,6 +9,7 @@ from reliability.checks import check, is_number
 from reliability.chip import Chip
 from reliability.mitigation.compensation import check_whole
 from reliability.mitigation.cure import Cure
+from reliability.units import time_in_words
 
 
 @dataclass(frozen=True)
@@ -43,4 +44,4 @@ class Refresh(Cure):
 
     def describe(self) -> str:
         """What is done, in a few words."""
-        return f"programmed anew every {self.every_s:g} s"
+        return f"programmed anew every {time_in_words(self.every_s)}"
