@@ -5,9 +5,8 @@ analytic network's derivatives at the noise of unverified devices; by the second
 (SWIM); by magnitude; at random. Each ranking verifies as many weights, in one order across layers, as are
 expected to take the same write cycles, on the same chips, whose first writes are the same in every condition.
 Write cycles are counted device by device and told as normalised write cycles, over what the same chip takes
-to verify everything. The
-smallest budget for a given drop of mean accuracy is proposed by the chips of a search and decided on fresh
-ones.
+to verify everything. The smallest budget for a given drop of mean accuracy is proposed by the chips of a
+search and decided on fresh ones.
 """
 
 from reliability import Chip, Study, devices

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from reliability.analysis import Analysis, Answer, Setting
 from reliability.errors import UserError
-from reliability.mitigation.candidates import looks_at
+from reliability.mitigation.candidates import are_steady, looks_at
 from reliability.mitigation.cost_model import cost_model
 from reliability.mitigation.default_space import default_space
-from reliability.mitigation.goal import Goal, time_grid
+from reliability.mitigation.goal import asked_goal, time_grid
 from reliability.mitigation.recommend import PRICES, default_budget, recommend
 from reliability.units import YEAR
 
@@ -50,13 +50,8 @@ class Recommendation(Analysis):
     def plan(self, setting: Setting) -> str:
         """Designs, times and chips."""
         _check(setting)
-        goal = Goal(
-            setting.target,
-            0.01 if setting.target is None and self.max_drop is None else self.max_drop,
-            self.at_least,
-            time_grid(setting.chip, self.horizon_s),
-            self.confidence,
-        )
+        grid = time_grid(setting.chip, self.horizon_s)
+        goal = asked_goal(setting.target, self.max_drop, self.at_least, grid, self.confidence)
         space = default_space(
             setting.network, setting.chip, horizon_s=self.horizon_s, calibration=setting.calibration
         )
@@ -65,7 +60,7 @@ class Recommendation(Analysis):
             f"{knob.name} ({', '.join(option.label for option in knob.options)})" for knob in space.knobs
         )
         budget = default_budget(len(designs)) if self.budget is None else self.budget
-        looks = looks_at(designs, setting.network, goal.times)
+        looks = looks_at(designs, goal.times, are_steady(designs, setting.network))
         return (
             f"{len(designs)} designs: {knobs}. Chips are looked at {len(looks)} times; at most {budget:,} "
             f"chips are evaluated, on half of the inputs each"

@@ -73,8 +73,8 @@ class Candidates:
     ) -> None:
         self.network, self.space, self.designs = network, space, space.designs()
         self.calibration, self.threads = calibration, threads
-        self.looks = looks_at(self.designs, network, times)
         self.are_steady = are_steady(self.designs, network)
+        self.looks = looks_at(self.designs, times, self.are_steady)
         self.table = self._priced(prices, costs, times[-1])
         whole_set = inputs if isinstance(inputs, Dataset) else from_arrays(*inputs)
         self.expectations = Expectations(
@@ -163,8 +163,8 @@ def are_steady(designs: Sequence[Design], network: Network) -> bool:
     return all(is_steady(design.chip, names) for design in designs)
 
 
-def looks_at(designs: Sequence[Design], network: Network, times: Sequence[float]) -> tuple[float, ...]:
+def looks_at(designs: Sequence[Design], times: Sequence[float], steady: bool) -> tuple[float, ...]:
     """The times and the moments just before a refresh; the first time alone where designs are steady."""
-    if are_steady(designs, network):
+    if steady:
         return tuple(times[:1])
     return tuple(sorted({t for design in designs for t in worst_times(times, design.chip.refresh_s)}))

@@ -95,6 +95,26 @@ class Goal:
         return f"at least {percent(self.at_least)} of chips keep {wanted}"
 
 
+def asked_goal(
+    target: float | None,
+    max_drop: float | None,
+    at_least: float,
+    times: tuple[float, ...],
+    confidence: float,
+) -> Goal:
+    """The goal of one of an accuracy and a loss; a loss of one point where neither is given.
+
+    Raises
+    ------
+    UserError
+        If both are given, or a number is not allowed.
+    """
+    if target is not None and max_drop is not None:
+        raise UserError("a recommendation has either a target or a max_drop")
+    drop = 0.01 if target is None and max_drop is None else max_drop
+    return Goal(target, drop, at_least, times, confidence)
+
+
 def time_grid(chip: Chip, horizon_s: float) -> tuple[float, ...]:
     """Times at which a chip must meet its target: the reference read, the horizon, and times between.
 

@@ -21,7 +21,7 @@ from reliability.mitigation.certificate import SHARES, Certificate, certify
 from reliability.mitigation.common_chips import CommonChips
 from reliability.mitigation.cost_model import CostModel
 from reliability.mitigation.default_space import default_space
-from reliability.mitigation.goal import Goal, time_grid
+from reliability.mitigation.goal import Goal, asked_goal, time_grid
 from reliability.mitigation.search import Search
 from reliability.mitigation.space import Space
 from reliability.network import Network
@@ -137,15 +137,8 @@ def recommend(
         isinstance(times, Sequence | np.ndarray) and len(times) and all(is_number(t, 0, 1e12) for t in times)
     ):
         raise UserError(f"times = {times!r} must be a list of seconds from 0 to 1e12")
-    if target is not None and max_drop is not None:
-        raise UserError("a recommendation has either a target or a max_drop")
-    goal = Goal(
-        target,
-        0.01 if target is None and max_drop is None else max_drop,
-        at_least,
-        tuple(times) if times is not None else time_grid(chip, horizon_s),
-        confidence,
-    )
+    grid = tuple(times) if times is not None else time_grid(chip, horizon_s)
+    goal = asked_goal(target, max_drop, at_least, grid, confidence)
     if space is None:
         space = default_space(network, chip, horizon_s=goal.times[-1], calibration=calibration)
     candidates = Candidates(
