@@ -11,7 +11,6 @@ disagree.
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -28,8 +27,9 @@ from reliability.crossbar import chip_network
 from reliability.datasets import Dataset
 from reliability.effects import resolved
 from reliability.errors import RunError
+from reliability.fingerprint import arrays_sha256, chip_files, code_sha256, network_sha256
+from reliability.kept import kept
 from reliability.kernels.orthant import POINTS, probability_of_label
-from reliability.layers import arrays_of, settings_of
 from reliability.network import Network
 from reliability.propagation.adjoint import variance_slopes
 from reliability.propagation.dense import Chain, LayerSlopes
@@ -49,8 +49,6 @@ _ERRORS = 3.0
 _HELD = 1 << 24
 # Derivatives by covariance below this share of an input's largest one are left out.
 _NEGLIGIBLE = 1e-3
-
-_checks: dict[str, np.ndarray] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,17 +251,18 @@ class AnalyticNetwork:
         return self.ensemble.powers if self.chain is None else self.chain.powers
 
     def check(self, chips: int = CHECK_CHIPS) -> Check:
-        """Compare with simulated chips; of one network, inputs and operating point a process has them once.
+        """Compare with simulated chips, which are kept (:mod:`reliability.kept`) for every operating point.
 
         Raises
         ------
         RunError
             If the two disagree by more than three standard errors and half a point.
         """
-        key = self._fingerprint(chips)
-        if key not in _checks:
-            _checks[key] = self.simulation.observe(0, chips).scores.ravel()
-        found = Check(self.accuracy, _checks[key])
+
+        def simulate() -> np.ndarray:
+            return self.simulation.observe(0, chips).scores.ravel()
+
+        found = Check(self.accuracy, kept("checks", self._fingerprint(chips), simulate))
         if not found.agrees:
             raise RunError(
                 f"the analytic network does not describe this chip: {found.describe()}; it is not used here"
@@ -271,17 +270,11 @@ class AnalyticNetwork:
         return found
 
     def _fingerprint(self, chips: int) -> str:
-        digest = hashlib.sha256()
-        for node in self.network.nodes:
-            own = (node.name, node.layer.kind, node.inputs, settings_of(node.layer))
-            digest.update(repr(own).encode())
-            for array in arrays_of(node.layer).values():
-                digest.update(np.ascontiguousarray(array).tobytes())
-        digest.update(np.ascontiguousarray(self.x).tobytes())
-        digest.update(self.labels.tobytes())
-        operating = [as_table(self.chip), self.time_s, chips, self.simulation.converter_ranges]
-        digest.update(json.dumps(operating, sort_keys=True, default=str).encode())
-        return digest.hexdigest()
+        # Arithmetic and code, since what is kept outlives the machine and the version.
+        chip = as_table(self.chip)
+        operating = [chip, chip_files(chip), self.time_s, chips, self.simulation.converter_ranges]
+        operating += [network_sha256(self.network), self.simulation.arithmetic, code_sha256()]
+        return arrays_sha256([self.x, self.labels], json.loads(json.dumps(operating, default=str)))
 
     def _chunks(self) -> list[slice]:
         widest = max(len(own.bias) for own in self.layers.values())

@@ -24,14 +24,8 @@ import numpy as np
 import pandas as pd
 
 from reliability.block import Block
-from reliability.datasets import Dataset
-from reliability.design import Study
 from reliability.errors import UserError
 from reliability.files import sha256_of, write_atomically
-from reliability.kernels.cache import kernel_stamp
-from reliability.layers import arrays_of, settings_of
-from reliability.network import Network
-from reliability.settings import as_table
 
 SETTINGS = "settings.json"
 TRIALS = "trials.parquet"
@@ -45,27 +39,6 @@ _FIGURES = ("figure.pdf", "figure.png")
 _PACKAGES = ("numba", "llvmlite", "numpy", "pandas", "pyarrow", "scipy", "seaborn", "matplotlib")
 
 
-def fingerprint(name: str, study: Study, network: Network, dataset: Dataset) -> dict[str, Any]:
-    """Everything that the trials of a study depend on, as plain tables."""
-    settings = as_table(study)
-    # How the figure looks and what is asked of the trials changes no trial; an analysis may use the target.
-    free = ("figure", "question", "target") if study.analysis is None else ("figure", "question")
-    for field in free:
-        del settings[field]
-    return {
-        "study": name,
-        **settings,
-        "network_sha256": _digest(
-            [a for node in network.nodes for a in arrays_of(node.layer).values()],
-            [(n.name, n.layer.kind, n.inputs, settings_of(n.layer)) for n in network.nodes],
-        ),
-        "dataset_sha256": _digest([dataset.x, dataset.y], dataset.name),
-        "device_files": _chip_files(settings["chip"]),
-        "kernels_sha256": kernel_stamp(),
-        "reliability": metadata_version(),
-    }
-
-
 class Folder:
     """The output folder of one study; keeps its blocks (:class:`reliability.montecarlo.Store`).
 
@@ -73,7 +46,7 @@ class Folder:
     ----------
     path : Path
     settings : dict
-        From :func:`fingerprint`.
+        From :func:`reliability.fingerprint.study_fingerprint`.
     resume : bool
         Go on with what is there; otherwise an earlier run of a study in the folder is replaced.
     warn : callable
@@ -206,35 +179,6 @@ def provenance(command: list[str], settings: dict[str, Any], wall_s: float) -> d
         "git_revision": _git_revision(),
         "wall_s": round(wall_s, 3),
     }
-
-
-def metadata_version() -> str:
-    """Version of this package."""
-    import reliability
-
-    return reliability.__version__
-
-
-def _digest(arrays: list[np.ndarray], names: Any) -> str:
-    digest = hashlib.sha256(json.dumps(names).encode())
-    for array in arrays:
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
-def _chip_files(table: Any) -> dict[str, str]:
-    """Checksums of the files in which a user's own laws, and the scores of weights, are written."""
-    if not isinstance(table, dict):
-        return {}
-    found: dict[str, str] = {}
-    for key, ending in (("law", ".py"), ("order", ".npz")):
-        name = table.get(key)
-        if isinstance(name, str) and name.endswith(ending) and Path(name).is_file():
-            found[name] = sha256_of(Path(name))
-    for value in table.values():
-        found |= _chip_files(value)
-    return found
 
 
 def _first_difference(found: Any, wanted: Any, path: str = "") -> str | None:

@@ -14,10 +14,11 @@ import pandas as pd
 from reliability.datasets import Dataset
 from reliability.design import Study
 from reliability.errors import UserError
+from reliability.fingerprint import study_fingerprint
 from reliability.kernels.cache import is_cached
 from reliability.montecarlo import run
 from reliability.network import Network
-from reliability.results import ANSWER, CONVERTERS, FAILURES, SUMMARY, TRIALS, Folder, fingerprint, provenance
+from reliability.results import ANSWER, CONVERTERS, FAILURES, SUMMARY, TRIALS, Folder, provenance
 from reliability.statistics import failure_table, summarize
 
 
@@ -95,7 +96,7 @@ def _sweep(
     assert study.figure is not None
     figure = study.figure
     simulation = study.simulation(network, dataset, threads)
-    settings = fingerprint(name, study, network, dataset)
+    settings = study_fingerprint(name, study, network, dataset)
     # Chips of one table are computed in one way, whatever machine goes on with it.
     settings["arithmetic"] = simulation.arithmetic
     if ranges := simulation.converter_ranges:
@@ -156,7 +157,7 @@ def _analyse(
     assert study.analysis is not None
     if resume:
         raise UserError(f"study {name!r} is an analysis, whose steps are not kept: run it without --resume")
-    settings = fingerprint(name, study, network, dataset)
+    settings = study_fingerprint(name, study, network, dataset)
     store = Folder(folder, settings, resume=False, warn=lambda text: print(text, file=sys.stderr))
     with _Bar(quiet, "step") as bar:
         setting = study.setting(network, dataset, threads, None if bar.hidden else bar)

@@ -11,6 +11,14 @@ from shared_data import WHERE, mnist_folder
 import reliability as rl
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory):
+    """Nothing is kept from an earlier run, nor left in the user's folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RELIABILITY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def float32(monkeypatch):
     """First layers computed as on a CPU without 8-bit dot products, for comparisons to the last digit."""

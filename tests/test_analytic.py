@@ -10,7 +10,6 @@ from shared_data import WHERE, mnist_folder, shared_folder
 from small_networks import chain, inputs_of, linear, mlp, noise
 
 import reliability as rl
-from reliability import analytic
 from reliability.analytic import AnalyticNetwork, predict
 from reliability.errors import RunError, UserError
 from reliability.layers import Conv2d, Flatten, MaxPool2d, ReLU
@@ -31,9 +30,10 @@ def digits():
 
 
 @pytest.fixture
-def checks(monkeypatch):
-    """No check is known from elsewhere."""
-    monkeypatch.setattr(analytic, "_checks", {})
+def checks(monkeypatch, tmp_path):
+    """No check is known from elsewhere; the folder where they are kept."""
+    monkeypatch.setenv("RELIABILITY_CACHE", str(tmp_path))
+    return tmp_path / "checks"
 
 
 def simulated(network, inputs, chip, time_s, chips):
@@ -148,6 +148,16 @@ def test_check_is_printed_and_made_once(digits, checks, monkeypatch, capsys):
     assert len(calls) == made
     AnalyticNetwork(*digits, gaussian(0.06)).check()
     assert len(calls) > made
+
+
+def test_check_is_kept_for_the_next_run(digits, checks, monkeypatch):
+    first = AnalyticNetwork(*digits, gaussian(0.05)).check()
+    assert len(list(checks.iterdir())) == 1
+    # As in another process, which simulates nothing.
+    monkeypatch.setattr("reliability.kept._held", {})
+    monkeypatch.setattr(Simulation, "observe", None)
+    again = AnalyticNetwork(*digits, gaussian(0.05)).check()
+    np.testing.assert_array_equal(again.scores, first.scores)
 
 
 def test_check_holds_what_it_says(digits, checks):

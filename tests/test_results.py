@@ -21,8 +21,9 @@ from reliability import results
 from reliability.block import Block
 from reliability.errors import UserError
 from reliability.files import sha256_of, write_atomically
+from reliability.fingerprint import study_fingerprint
 from reliability.network import Linear
-from reliability.results import Folder, fingerprint
+from reliability.results import Folder
 from reliability.session import run_study
 
 ROOT = Path(rl.__file__).resolve().parent.parent
@@ -38,7 +39,7 @@ def study():
 
 @pytest.fixture(scope="module")
 def settings(study):
-    return fingerprint("drift_vs_time", study, *study.load())
+    return study_fingerprint("drift_vs_time", study, *study.load())
 
 
 @pytest.fixture(scope="module")
@@ -148,13 +149,10 @@ def test_another_network_of_the_same_name_is_other_settings(study, settings):
     last = network.nodes[-1]
     negated = replace(last, layer=Linear(-last.layer.weight, last.layer.bias))
     changed = replace(network, nodes=(*network.nodes[:-1], negated))
-    assert (
-        fingerprint("drift_vs_time", study, changed, dataset)["network_sha256"] != settings["network_sha256"]
-    )
-    assert (
-        fingerprint("drift_vs_time", study, network, dataset.head(39))["dataset_sha256"]
-        != settings["dataset_sha256"]
-    )
+    other = study_fingerprint("drift_vs_time", study, changed, dataset)
+    assert other["network_sha256"] != settings["network_sha256"]
+    other = study_fingerprint("drift_vs_time", study, network, dataset.head(39))
+    assert other["dataset_sha256"] != settings["dataset_sha256"]
 
 
 def test_damaged_settings_are_told(study, tmp_path):
