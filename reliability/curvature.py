@@ -35,10 +35,9 @@ from reliability.derivatives import (
     pull_back,
 )
 from reliability.errors import UserError
-from reliability.files import write_atomically
 from reliability.layers import Conv2d, Linear, Sigmoid, Softmax, Tanh
 from reliability.network import INPUT, Network, Node
-from reliability.npz import read_npz
+from reliability.npz import read_npz, write_npz
 
 Method = Literal["swim", "gauss-newton", "hessian"]
 
@@ -126,16 +125,7 @@ def save_second_derivatives(path: str | Path, found: Mapping[str, np.ndarray]) -
     UserError
         If the folder does not exist.
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise UserError(f"folder {path.parent} for second derivatives {path.name} does not exist")
-
-    def write(beside: Path) -> None:
-        arrays: dict[str, Any] = dict(found)
-        with open(beside, "wb") as file:
-            np.savez_compressed(file, **arrays)
-
-    write_atomically(path, write)
+    write_npz(Path(path), found, "file of second derivatives")
 
 
 def load_second_derivatives(path: str | Path, network: Network) -> dict[str, np.ndarray]:

@@ -19,9 +19,8 @@ from typing import Any
 import numpy as np
 
 from reliability.errors import UserError
-from reliability.files import write_atomically
 from reliability.layers import LAYERS, BatchNorm, Conv2d, Flatten, Layer, Linear, ReLU, Softmax, arrays_of
-from reliability.npz import read_npz
+from reliability.npz import read_npz, write_npz
 from reliability.preprocessing import Preprocessing
 
 FORMAT = "reliability-network/1"
@@ -206,16 +205,7 @@ class Network:
             "nodes": graph,
         }
         text = json.dumps(description, indent=1).encode()
-        path = Path(path)
-        if not path.parent.is_dir():
-            raise UserError(f"folder {path.parent} for network file {path.name} does not exist")
-
-        def write(beside: Path) -> None:
-            entries: dict[str, Any] = {**arrays, "network": np.frombuffer(text, np.uint8)}
-            with open(beside, "wb") as file:
-                np.savez_compressed(file, **entries)
-
-        write_atomically(path, write)
+        write_npz(Path(path), {**arrays, "network": np.frombuffer(text, np.uint8)}, "network file")
 
 
 def mlp(

@@ -1,18 +1,51 @@
-"""NPZ files that are read without trusting them: no pickle, and no more memory than the file holds."""
+"""NPZ files: written whole or not at all, read without trust: no pickle, no more memory than they hold."""
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from reliability.errors import UserError
+from reliability.files import write_atomically
 
 LARGEST = 4 * 10**9
 """Bytes that all arrays of a file may take together."""
+
+
+def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """What a compressed NPZ file of these arrays holds."""
+    entries: dict[str, Any] = dict(arrays)
+    with io.BytesIO() as file:
+        np.savez_compressed(file, **entries)
+        return file.getvalue()
+
+
+def write_npz(path: Path, arrays: Mapping[str, np.ndarray], what: str) -> None:
+    """Write arrays as a compressed NPZ file.
+
+    Parameters
+    ----------
+    path : Path
+    arrays : mapping of str to ndarray
+    what : str
+        What the file is to the user, for messages: ``"network file"``.
+
+    Raises
+    ------
+    UserError
+        If the folder does not exist.
+    """
+    if not path.parent.is_dir():
+        raise UserError(f"folder {path.parent} for {what} {path.name} does not exist")
+    content = npz_bytes(arrays)
+    write_atomically(path, lambda beside: beside.write_bytes(content))
 
 
 def read_npz(path: Path, what: str) -> dict[str, np.ndarray]:

@@ -19,11 +19,11 @@ from reliability.datasets import Dataset, from_arrays
 from reliability.derivatives import Own, chunks, cross_entropy, logits_node, pull_back
 from reliability.effects import resolved
 from reliability.errors import UserError
-from reliability.files import write_atomically
 from reliability.lowering import unrolled
 from reliability.mapping import weight_max
 from reliability.moments import weight_moments
 from reliability.network import Network
+from reliability.npz import write_npz
 from reliability.propagation.dense import LayerSlopes
 from reliability.training_inputs import Calibration
 from reliability.verified import random_scores, verified_crossbars
@@ -183,18 +183,13 @@ def save_scores(path: str | Path, scores: Mapping[str, np.ndarray]) -> None:
     Raises
     ------
     UserError
-        If the folder does not exist.
+        If the folder does not exist, or the file's name does not end in ``.npz``.
     """
     path = Path(path)
-    if path.suffix != ".npz" or not path.parent.is_dir():
-        raise UserError(f"file of scores {path} must end in .npz and stand in a folder that exists")
-
-    def write(beside: Path) -> None:
-        arrays: dict[str, Any] = {name: np.asarray(own, np.float64) for name, own in scores.items()}
-        with open(beside, "wb") as file:
-            np.savez_compressed(file, **arrays)
-
-    write_atomically(path, write)
+    if path.suffix != ".npz":
+        raise UserError(f"file of scores {path} must end in .npz")
+    arrays = {name: np.asarray(own, np.float64) for name, own in scores.items()}
+    write_npz(path, arrays, "file of scores")
 
 
 def _gained(slopes: LayerSlopes, crossbar: Crossbar, taken: np.ndarray) -> np.ndarray:
