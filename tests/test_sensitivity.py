@@ -426,6 +426,13 @@ def test_measures_without_the_analytic_network_where_it_is_refused(tmp_path, cap
         assert {name: saved[name].shape for name in saved} == {"layer0": (3, 3), "layer2": (3, 3)}
 
 
+def test_no_chip_is_simulated_before_the_cost_is_accepted(monkeypatch):
+    monkeypatch.setattr("reliability.simulation.Simulation.observe", None)
+    assert "analytic" in LayerSensitivity().plan(digits())
+    with pytest.raises(rl.UserError, match="most = 1 are allowed"):
+        measure_sensitivity(digits(), most=1)
+
+
 def test_progress_ends_at_the_number_of_chips():
     told = []
     setting = replace(digits(chips=6), progress=lambda done, total, note: told.append((done, total)))

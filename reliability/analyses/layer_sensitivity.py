@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from reliability.analysis import Analysis, Answer, Setting
+from reliability.npz import npz_bytes
 from reliability.sensitivity import (
     DROP,
     LOSS,
@@ -20,7 +19,6 @@ from reliability.sensitivity import (
     chosen_measures,
     measure_sensitivity,
     question_of,
-    refused_measures,
     runs_of,
 )
 from reliability.sensitivity.computed import weight_curvature
@@ -52,7 +50,7 @@ class LayerSensitivity(Analysis):
     def plan(self, setting: Setting) -> str:
         """What is run, and its cost."""
         question = question_of(setting, self.of, groups=self.groups, permutations=self.permutations)
-        chosen = chosen_measures(question, self.measures or None)
+        chosen = chosen_measures(question, self.measures or None).names
         runs = runs_of(question, chosen)
         chips = sum(run.chips for run in runs)
         return (
@@ -79,14 +77,10 @@ class LayerSensitivity(Analysis):
 
         files = {}
         if "curvature" in set(found["measure"]):
-            with io.BytesIO() as file:
-                np.savez_compressed(file, **cast(Any, weight_curvature(setting)))
-                files["second_derivatives.npz"] = file.getvalue()
+            files["second_derivatives.npz"] = npz_bytes(weight_curvature(setting))
         text = sensitivity_text(found)
-        if not self.measures:
-            asked = question_of(setting, self.of, groups=self.groups, permutations=self.permutations)
-            for name, why in refused_measures(asked).items():
-                text += "\n" + textwrap.fill(f"Without {name}: {why}.", 100)
+        for name, why in found.attrs["left_out"].items():
+            text += "\n" + textwrap.fill(f"Without {name}: {why}.", 100)
         return Answer({"sensitivity": found}, text, draw, files)
 
 

@@ -12,7 +12,7 @@ the variance between chips (``sobol_first`` to ``shapley_effects``), which decid
 
 from reliability.sensitivity.estimate import Estimate
 from reliability.sensitivity.measure import DROP, LOSS, SHARE, Measure
-from reliability.sensitivity.measures import MEASURES, chosen_measures, refused_measures, runs_of
+from reliability.sensitivity.measures import MEASURES, chosen_measures, runs_of
 from reliability.sensitivity.question import Question, Run, question_of
 from reliability.sensitivity.table import MOST, measure_sensitivity
 
@@ -29,6 +29,5 @@ __all__ = [
     "chosen_measures",
     "measure_sensitivity",
     "question_of",
-    "refused_measures",
     "runs_of",
 ]

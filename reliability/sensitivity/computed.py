@@ -28,7 +28,7 @@ def weight_curvature(setting: Setting) -> dict[str, np.ndarray]:
     return second_derivatives(network, setting.dataset.x, np.asarray(setting.dataset.y))
 
 
-def _refuses_both(question: Question) -> str | None:
+def _refuses_moments(question: Question) -> str | None:
     """Why there are no moments of layers."""
     if question.of != "layers":
         return "derivatives by variances are those of layers"
@@ -42,21 +42,19 @@ def _refuses_both(question: Question) -> str | None:
     return None
 
 
-def _refuses_analytic(question: Question) -> str | None:
-    """Why there is no analytic network to derive; its check comes before chips are simulated in vain."""
-    refused = _refuses_both(question)
-    if refused is None:
-        try:
-            _analytic_network(question.setting).check()
-        except RunError as error:
-            return str(error)
-    return refused
+def _check_analytic(question: Question) -> str | None:
+    """Why there is no analytic network to derive."""
+    try:
+        _analytic_network(question.setting).check()
+    except RunError as error:
+        return str(error)
+    return None
 
 
 def _refuses_curvature(question: Question) -> str | None:
     if question.setting.chip.mapping.batch_norm == "folded":
         return "second derivatives are those of the network's own weights: keep the batch norm digital"
-    return _refuses_both(question)
+    return _refuses_moments(question)
 
 
 def _analytic(question: Question, drops: Drops) -> Estimate:
@@ -100,7 +98,8 @@ COMPUTED: dict[str, Measure] = {
         "what a group's variances cost at the margin: -d accuracy / d ln variance",
         DROP,
         _analytic,
-        refuses=_refuses_analytic,
+        refuses=_refuses_moments,
+        check=_check_analytic,
     ),
     "curvature": Measure(
         "half the second derivatives of the loss times the variances, SWIM's recursion",

@@ -38,7 +38,9 @@ class Measure:
     runs : callable
         The runs that it needs.
     refuses : callable
-        Why the measure cannot be taken of a question, or None.
+        Why the measure cannot be taken of a question, or None; found at no cost.
+    check : callable
+        Why it would be wrong, or None; found on simulated chips.
     """
 
     about: str
@@ -46,3 +48,4 @@ class Measure:
     find: Callable[[Question, Drops], Estimate]
     runs: Callable[[Question], Iterable[Run]] = field(default=_no_runs)
     refuses: Callable[[Question], str | None] = field(default=_never)
+    check: Callable[[Question], str | None] = field(default=_never)

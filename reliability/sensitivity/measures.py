@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from reliability.errors import UserError
 from reliability.sensitivity.computed import COMPUTED
@@ -10,6 +11,13 @@ from reliability.sensitivity.measure import Measure
 from reliability.sensitivity.mixed import MIXED
 from reliability.sensitivity.noisy import NOISY
 from reliability.sensitivity.question import Question, Run
+
+
+class Chosen(NamedTuple):
+    """Measures to take, and why others are not."""
+
+    names: tuple[str, ...]
+    left_out: dict[str, str]
 
 
 def check_measures(measures: Sequence[str] | None) -> tuple[str, ...]:
@@ -21,7 +29,7 @@ def check_measures(measures: Sequence[str] | None) -> tuple[str, ...]:
     return chosen
 
 
-def chosen_measures(question: Question, measures: Sequence[str] | None) -> tuple[str, ...]:
+def chosen_measures(question: Question, measures: Sequence[str] | None) -> Chosen:
     """The measures to take: those named, or all that can be taken of a question.
 
     Raises
@@ -29,19 +37,27 @@ def chosen_measures(question: Question, measures: Sequence[str] | None) -> tuple
     UserError
         If one is named that there is not, or that cannot be taken.
     """
-    chosen = check_measures(measures)
-    refused = refused_measures(question, chosen)
-    if measures is None:
-        return tuple(name for name in chosen if name not in refused)
-    for name, reason in refused.items():
-        raise UserError(f"measure {name!r}: {reason}")
-    return chosen
+    names = check_measures(measures)
+    return _left(names, {name: MEASURES[name].refuses(question) for name in names}, measures is not None)
 
 
-def refused_measures(question: Question, measures: Iterable[str] | None = None) -> dict[str, str]:
-    """The measures that cannot be taken, of those named or of all, and why."""
-    found = {name: MEASURES[name].refuses(question) for name in measures or MEASURES}
-    return {name: reason for name, reason in found.items() if reason is not None}
+def checked_measures(question: Question, measures: Sequence[str] | None, chosen: Sequence[str]) -> Chosen:
+    """Those of the chosen measures whose checks hold; the checks cost chips.
+
+    Raises
+    ------
+    UserError
+        If one is named whose check fails.
+    """
+    return _left(chosen, {name: MEASURES[name].check(question) for name in chosen}, measures is not None)
+
+
+def _left(names: Sequence[str], against: Mapping[str, str | None], named: bool) -> Chosen:
+    left_out = {name: reason for name, reason in against.items() if reason is not None}
+    for name, reason in left_out.items():
+        if named:
+            raise UserError(f"measure {name!r}: {reason}")
+    return Chosen(tuple(name for name in names if name not in left_out), left_out)
 
 
 def runs_of(question: Question, measures: Iterable[str]) -> list[Run]:

@@ -12,7 +12,7 @@ from reliability.errors import UserError
 from reliability.latents import Role
 from reliability.sensitivity.drops import simulate_runs
 from reliability.sensitivity.estimate import Estimate
-from reliability.sensitivity.measures import MEASURES, chosen_measures, runs_of
+from reliability.sensitivity.measures import MEASURES, checked_measures, chosen_measures, runs_of
 from reliability.sensitivity.question import Of, Question, question_of, setting_crossbars
 from reliability.settings import whole
 from reliability.statistics.ranking import ranking
@@ -62,6 +62,7 @@ def measure_sensitivity(
         share of the variance between chips), ``value``, ``low``, ``high``, ``level``, ``method``, ``varies``,
         ``rank`` (1 is most to blame), ``rank_low``, ``rank_high``, ``resolved`` (empty for a single group)
         and ``devices`` (memory cells of the group's layers). Group ``"all"`` stands for all groups.
+        ``attrs["left_out"]`` says why measures that were not named are missing.
 
     Raises
     ------
@@ -72,7 +73,7 @@ def measure_sensitivity(
         If the chip without effects is not the digital network.
     """
     asked = question_of(setting, of, groups=groups, permutations=permutations, role=role, level=level)
-    chosen = chosen_measures(asked, measures)
+    chosen, left_out = chosen_measures(asked, measures)
     runs = runs_of(asked, chosen)
     evaluations = sum(run.chips for run in runs) * len(setting.dataset)
     if evaluations > whole("most", most, 1, 2**63 - 1):
@@ -81,10 +82,13 @@ def measure_sensitivity(
             f"{len(setting.dataset)} inputs take {evaluations:,} evaluations, most = {most:,} are allowed: "
             f"take fewer chips, inputs, measures or groups, or allow more"
         )
-    drops = simulate_runs(asked, runs)
+    chosen, failed = checked_measures(asked, measures, chosen)
+    drops = simulate_runs(asked, runs_of(asked, chosen))
     crossbars = setting_crossbars(setting)
     tables = [_table(asked, name, MEASURES[name].find(asked, drops), crossbars) for name in chosen]
-    return pd.concat(tables, ignore_index=True)
+    found = pd.concat(tables, ignore_index=True)
+    found.attrs["left_out"] = left_out | failed
+    return found
 
 
 def _table(
