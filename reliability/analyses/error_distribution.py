@@ -14,6 +14,7 @@ from reliability.output_errors import LOGITS, OutputErrors, output_errors
 from reliability.report import COLUMNS
 from reliability.settings import whole
 from reliability.statistics import DistributionFit, fit_error_distribution
+from reliability.statistics.distributions import FEWEST_RESAMPLES
 
 _FAR = (0.99, 0.999, 0.9999)
 _COLUMNS = (
@@ -42,7 +43,7 @@ class ErrorDistribution(Analysis):
     resamples: int = 399
 
     def __post_init__(self) -> None:
-        whole("analysis.resamples", self.resamples, 99, 100_000)
+        whole("analysis.resamples", self.resamples, FEWEST_RESAMPLES, 100_000)
 
     def plan(self, setting: Setting) -> str:
         """What will be done and what it costs, in a few words, without doing it."""

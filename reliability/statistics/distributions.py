@@ -22,7 +22,7 @@ from reliability.statistics.interval import check_level
 from reliability.statistics.likelihood import Array
 
 _FEWEST = 20
-_FEWEST_RESAMPLES = 99
+FEWEST_RESAMPLES = 99
 _MOST_RESAMPLED = 10_000
 
 _TIED = 0.05
@@ -93,8 +93,8 @@ def fit_error_distribution(
     """
     check_level(level)
     values = _checked(errors, step)
-    if resamples < _FEWEST_RESAMPLES:
-        raise UserError(f"resamples = {resamples!r} must be at least {_FEWEST_RESAMPLES}")
+    if resamples < FEWEST_RESAMPLES:
+        raise UserError(f"resamples = {resamples!r} must be at least {FEWEST_RESAMPLES}")
     chosen = _offered(values, families, step)
     resampled = values
     if values.size > _MOST_RESAMPLED:
