@@ -5,8 +5,9 @@ chips and other samples of inputs: how often its interval holds the truth, how f
 how many chips x inputs plain Monte Carlo would have needed for the same variance. ResNet-20's repeats are
 drawn from one stored run: chips and inputs are sampled from its outcomes.
 
-Run ``python benchmarks/economy.py [CASE ...] [--repeats N] [--data FOLDER]``; cases are digits, digits-pcm,
-mnist, mnist-pcm, lenet, lenet-pcm and resnet. FOLDER holds ``mnist``, ``cifar10`` and ``models``.
+Run ``python benchmarks/economy.py [CASE ...] [--repeats N] [--tail Q] [--data FOLDER]``; cases are digits,
+digits-pcm, mnist, mnist-pcm, lenet, lenet-pcm and resnet. FOLDER holds ``mnist``, ``cifar10`` and ``models``.
+``--store`` keeps the long runs, which ``--tail`` can share.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--chips", type=int, default=256, help="chips of one estimate")
     parser.add_argument("--truth", type=int, default=20_000, help="chips of the long run")
+    parser.add_argument("--store", type=Path, help="folder that keeps the long runs")
     parser.add_argument("--inputs", type=int, help="use the first so many test inputs")
     parser.add_argument("--sigma", type=float, help="programming error, of the largest weight")
     parser.add_argument("--tail", type=float, help="estimate the share of chips below this quantile instead")
@@ -87,7 +89,7 @@ def run(case: str, given: argparse.Namespace) -> None:
     network, dataset, chip, time_s = subject(case, given)
     simulation = Simulation(network, dataset, chip, time_s=time_s, seed=1)
     surrogate = Surrogate(AnalyticNetwork(network, dataset, chip, time_s=time_s))
-    outcomes = simulation.outcomes(0, given.truth)[:, 0, 0]
+    outcomes = long_run(simulation, case, given)
     accuracies = outcomes.mean(axis=1)
     truth, error = accuracies.mean(), accuracies.std(ddof=1) / np.sqrt(len(accuracies))
     drop = simulation.reference.mean() - truth
@@ -129,6 +131,21 @@ def run(case: str, given: argparse.Namespace) -> None:
         f"   ({(time.perf_counter() - start) / len(values):.2f} s each)",
         flush=True,
     )
+
+
+def long_run(simulation: Simulation, case: str, given: argparse.Namespace) -> np.ndarray:
+    """Which inputs the chips of the long run get right, kept where there is a folder for it."""
+    count, file = len(simulation.labels), None
+    if given.store is not None:
+        given.store.mkdir(parents=True, exist_ok=True)
+        sigma = "" if given.sigma is None else f"-{given.sigma:g}"
+        file = given.store / f"{case}{sigma}-{given.truth}x{count}.npy"
+        if file.exists():
+            return np.unpackbits(np.load(file), axis=1, count=count).view(bool)
+    outcomes = simulation.outcomes(0, given.truth)[:, 0, 0]
+    if file is not None:
+        np.save(file, np.packbits(outcomes, axis=1))
+    return outcomes
 
 
 def from_stored(
