@@ -25,14 +25,10 @@ from reliability.network import Network
 from reliability.self_checks import check_effects, check_ideal
 from reliability.settings import whole
 from reliability.simulation import Arithmetic, Simulation
-from reliability.statistics.sequential import (
-    FIRST_LOOK,
-    chips_needed,
-    confidence_sequence,
-    look_counts,
-    narrowest_width,
-)
-from reliability.statistics.skewed import third_of_mean
+from reliability.statistics.crossed import chips_interval
+from reliability.statistics.interval import FRACTION, REAL, Interval
+from reliability.statistics.sequential import FIRST_LOOK, look_counts
+from reliability.statistics.stopping import expected_widths, mean_sequence
 from reliability.training_inputs import Calibration
 from reliability.trials import trials_table
 
@@ -100,9 +96,10 @@ def simulate(
     chips : int, optional
         Number of chips (1,000 unless ``ci_width`` is given).
     ci_width : float, optional
-        Go on until the interval of each condition's mean over chips (these inputs) has full width
-        below this: an asymptotic confidence sequence (Waudby-Smith et al. 2024), looked at only at
-        fixed chip counts, so that stopping does not spoil it.
+        Go on until the interval of each condition's mean over chips (these inputs) has full width below
+        this: a confidence sequence by betting (Waudby-Smith and Ramdas 2024), which holds at all looks
+        together, whatever the chips. It is at least some 9 over the number of chips wide. Of a metric without
+        bounds it is an asymptotic one.
     max_chips : int
         The most chips that ``ci_width`` may take.
     seed : int
@@ -187,7 +184,7 @@ def run(
         check_reachable(simulation, float(ci_width), total)
     groups = range(len(simulation.sweep.groups))
     blocks: list[list[Block]] = [[] for _ in groups]
-    done, widest = 0, math.nan
+    done, widest, bounds = 0, math.nan, _bounds(simulation)
     for first, count in _ranges(total, simulation.block_chips, looks):
         for group in groups:
             block = store.get(group, first, count) if store is not None else None
@@ -197,8 +194,10 @@ def run(
                     store.put(group, first, count, block)
             blocks[group].append(block)
         done = first + count
-        if done >= FIRST_LOOK and (progress or done in looks):
-            widest = widest_interval(blocks, done)
+        if done in looks:
+            widest = widest_interval(blocks, done, lambda values: mean_sequence(values, bounds=bounds))
+        elif progress and not looks and done >= FIRST_LOOK:
+            widest = widest_interval(blocks, done, lambda values: chips_interval(values, bounds=bounds))
         if progress:
             progress(done, total, f"widest 95 % interval of a mean over chips {widest:.4f}")
         if ci_width is not None and done in looks and widest < ci_width:
@@ -210,8 +209,14 @@ def run(
     return trials
 
 
-def widest_interval(blocks: Sequence[Sequence[Block]], chips: int) -> float:
-    """Full width of the widest confidence sequence of a condition's mean over the chips so far."""
+def _bounds(simulation: Simulation) -> tuple[float, float]:
+    return FRACTION if simulation.reference.dtype == bool else REAL
+
+
+def widest_interval(
+    blocks: Sequence[Sequence[Block]], chips: int, make: Callable[[np.ndarray], Interval]
+) -> float:
+    """Full width of the widest interval of a condition's mean over the chips so far."""
     widest = 0.0
     for own in blocks:
         scores = np.concatenate([block.scores for block in own]).reshape(chips, -1)
@@ -219,9 +224,7 @@ def widest_interval(blocks: Sequence[Sequence[Block]], chips: int) -> float:
         for score, checksum in zip(scores.T, checksums.T, strict=True):
             # Chips with the same logits to the last bit are one chip: nothing varies in this condition.
             if (checksum != checksum[0]).any():
-                mean, sd = float(score.mean()), float(score.std(ddof=1))
-                interval = confidence_sequence(chips, mean, sd, third=third_of_mean(score))
-                widest = max(widest, interval.width)
+                widest = max(widest, make(score).width)
     return widest
 
 
@@ -234,19 +237,31 @@ def check_reachable(simulation: Simulation, ci_width: float, max_chips: int) -> 
         If even a spread well below the pilot's needs more chips than allowed; a warning is given if
         the pilot's own spread does.
     """
-    spread = 0.0
-    for group in range(len(simulation.sweep.groups)):
-        spread = max(spread, float(simulation.block(group, 0, PILOT).scores.std(axis=0, ddof=1).max()))
-    if spread == 0 or chips_needed(spread, ci_width, max_chips) is not None:
+    widths = _pilot_widths(simulation, max_chips, 1.0)
+    if not widths or min(widths.values()) < ci_width:
         return
     told = (
-        f"out of reach: in a pilot of {PILOT} chips the accuracy spreads by {spread:.4f} (standard deviation "
-        f"over chips, these inputs), so that {max_chips} chips, the stated maximum, give an interval about "
-        f"{narrowest_width(spread, max_chips):.2g} wide"
+        f"out of reach: if chips go on like the {PILOT} of a pilot, {max_chips} of them, the stated maximum, "
+        f"give an interval about {min(widths.values()):.2g} wide"
     )
-    if chips_needed(_PILOT_LOW * spread, ci_width, max_chips) is None:
+    if min(_pilot_widths(simulation, max_chips, _PILOT_LOW).values()) >= ci_width:
         raise UserError(f"ci_width = {ci_width:g} is {told}; ask for a wider one or allow more chips")
     warnings.warn(f"ci_width = {ci_width:g} is probably {told}", stacklevel=2)
+
+
+def _pilot_widths(simulation: Simulation, max_chips: int, share: float) -> dict[int, float]:
+    """Width at each look of the condition that spreads most in a pilot, with a share of its spread."""
+    widest = None
+    for group in range(len(simulation.sweep.groups)):
+        block = simulation.block(group, 0, PILOT)
+        scores, checksums = block.scores.reshape(PILOT, -1), block.checksums.reshape(PILOT, -1)
+        for score, checksum in zip(scores.T, checksums.T, strict=True):
+            if (checksum != checksum[0]).any() and (widest is None or score.std() > widest.std()):
+                widest = score
+    if widest is None:
+        return {}
+    like = widest.mean() + share * (widest - widest.mean())
+    return expected_widths(like, max_chips, bounds=_bounds(simulation))
 
 
 def _ranges(total: int, step: int, looks: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -8,10 +8,8 @@ import threshold_chips
 
 from reliability.errors import UserError
 from reliability.statistics import (
-    chips_needed,
     confidence_sequence,
     look_counts,
-    narrowest_width,
     proportion_sequence,
     sequence_width,
 )
@@ -114,23 +112,10 @@ def test_looks_are_fixed_and_end_at_the_maximum():
     assert set(look_counts(5000)[:-1]) <= set(look_counts(10_000))
 
 
-def test_chips_needed_is_the_first_look_that_is_narrow_enough():
-    counts = look_counts(5000)
-    for sd in (0.005, 0.02, 0.05):
-        for width in (0.002, 0.005, 0.02):
-            needed = chips_needed(sd, width, 5000)
-            narrow = [count for count in counts if confidence_sequence(count, 0.5, sd).width < width]
-            assert needed == (narrow[0] if narrow else None)
-    assert chips_needed(0.02, 0.0001, 5000) is None
-    assert narrowest_width(0.02, 5000) == pytest.approx(confidence_sequence(5000, 0.5, 0.02).width)
-    assert chips_needed(0.02, narrowest_width(0.02, 5000) * 1.0001, 5000) == 5000
-
-
 def test_equal_chips_do_not_stop_at_the_first_look():
     low, high = confidence_sequence(100, 0.9, 0.0)
     assert low < 0.9 < high
     assert high - low == pytest.approx(sequence_width(100, 0.0))
-    assert chips_needed(0.0, 0.01, 10_000) > 500
     # The spread of equal values is seldom exactly zero in floating point.
     assert sequence_width(100, float(np.std([0.1 + 0.2, 0.3] * 50))) == sequence_width(100, 0.0)
 
@@ -151,8 +136,6 @@ def test_equal_chips_with_rare_dead_ones_are_covered():
         (lambda: look_counts(99), "99"),
         (lambda: confidence_sequence(99, 0.5, 0.1), "99 chips"),
         (lambda: confidence_sequence(100, 0.5, 0.1, alpha=5), "alpha holds 5"),
-        (lambda: chips_needed(0.1, 0.0, 1000), "width holds 0"),
-        (lambda: chips_needed(0.1, float("nan"), 1000), "width holds nan"),
         (lambda: proportion_sequence(5, 4), "5 successes"),
     ],
 )

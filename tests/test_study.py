@@ -137,13 +137,22 @@ def test_ci_width_stops_at_a_fixed_count_and_says_the_floor(tmp_path, capsys):
     assert main(["drift_vs_time", *settings]) == 0
     out = capsys.readouterr().out
     trials = pd.read_parquet(tmp_path / "out" / "trials.parquet")
-    assert trials["chip"].nunique() == 100, "the first look is enough for so wide an interval"
+    # Whatever the chips, some 9 over their number is left open: dead ones may not have come yet.
+    assert 900 <= trials["chip"].nunique() <= 1500
     assert "Asked for intervals over chips below 1 points: reached" in out
     assert "floor that the inputs set" in out
     summary = pd.read_csv(tmp_path / "out" / "summary.csv")
     means = summary[(summary["estimand"] == "mean") & (summary["varies"] == "chips, these inputs")]
-    assert means["method"].str.startswith("asymptotic confidence sequence").all()
+    assert means["method"].str.startswith("betting confidence sequence").all()
     assert (means["high"] - means["low"] < 0.01).all()
+    drops = summary[(summary["estimand"] == "drop") & (summary["varies"] == "chips, these inputs")]
+    # One statement in two forms, and so the same at every look.
+    for mine, other in (("low", "high"), ("high", "low")):
+        sums = drops[mine].to_numpy() + means[other].to_numpy()
+        np.testing.assert_allclose(sums, drops["value"].to_numpy() + means["value"].to_numpy(), atol=1e-7)
+    fixed = ~summary["method"].str.contains("valid at every look")
+    assert summary.loc[fixed, "method"].str.endswith("as if the number of chips had been fixed").all()
+    assert summary.loc[summary["estimand"] == "yield", "method"].str.startswith("Robbins").all()
 
 
 def test_ci_width_out_of_reach_is_said_before_running(tmp_path, capsys):

@@ -64,10 +64,8 @@ from reliability.statistics.planning import (
 )
 from reliability.statistics.ranking import ranking
 from reliability.statistics.sequential import (
-    chips_needed,
     confidence_sequence,
     look_counts,
-    narrowest_width,
     proportion_sequence,
     sequence_width,
 )
@@ -76,6 +74,7 @@ from reliability.statistics.shares import Shares, fieller_interval, shares_of
 from reliability.statistics.simultaneous import bonferroni_level, joint_level
 from reliability.statistics.sobol import first_order, total
 from reliability.statistics.spread import spread_interval
+from reliability.statistics.stopping import chips_needed, expected_widths, mean_sequence
 from reliability.statistics.summary import simultaneous_intervals, summarize
 from reliability.statistics.tail import Tail, fit_tail
 from reliability.statistics.unanimous import unanimous_interval
@@ -112,6 +111,7 @@ __all__ = [
     "crossed_mean",
     "cvar_interval",
     "enough_chips",
+    "expected_widths",
     "failure_distribution",
     "failure_quantile",
     "failure_table",
@@ -127,8 +127,8 @@ __all__ = [
     "inputs_needed",
     "joint_level",
     "look_counts",
+    "mean_sequence",
     "minimum_chips",
-    "narrowest_width",
     "normal_tolerance_factor",
     "one_sided_index",
     "population_interval",

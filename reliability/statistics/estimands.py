@@ -1,6 +1,6 @@
 """Every estimand of a condition, by itself and against another condition, as rows of the summary."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,9 +27,9 @@ from reliability.statistics.levels import Levels, held_at_once
 from reliability.statistics.order import quantile_interval, tolerance_bound
 from reliability.statistics.outcomes import Outcomes
 from reliability.statistics.row import Row, row_of
-from reliability.statistics.sequential import confidence_sequence
-from reliability.statistics.skewed import third_of_mean
+from reliability.statistics.sequential import proportion_sequence
 from reliability.statistics.spread import spread_interval
+from reliability.statistics.stopping import AT_EVERY_LOOK, mean_sequence, sequence_method
 
 
 def _chips_method(values: NDArray) -> str:
@@ -54,13 +54,10 @@ def rows_of_condition(
     method = _chips_method(values)
 
     def mean_interval(own: float) -> Interval:
-        if not sequential:
-            return chips_interval(values, own, bounds)
-        mean, sd = float(values.mean()), float(values.std(ddof=1))
-        return confidence_sequence(values.size, mean, sd, 1.0 - own, third=third_of_mean(values))
+        return mean_sequence(values, 1.0 - own, bounds) if sequential else chips_interval(values, own, bounds)
 
     if sequential:
-        method = "asymptotic confidence sequence, valid at every look"
+        method = sequence_method(bounds)
     on_these = f"on these {condition.inputs} inputs"
     yield row_of(
         condition,
@@ -80,8 +77,13 @@ def rows_of_condition(
     if condition.outcomes is not None and condition.reference is not None:
         sums = sums_of_drop(condition.outcomes, condition.reference)
         text = f"{metric} of the digital network minus the mean over all chips like these"
-        at_once = (levels.chips, levels.drop)
-        yield from _paired_rows(condition, "drop", sums, "digital network", level, text, at_once)
+        at_once = (levels.exact if sequential else levels.chips, levels.drop)
+        # Of an accuracy between 0 and 1, and with room for rounding.
+        best = float(condition.reference.chips_by_input.mean()) + 1e-12
+        looked = (best - 1 - 2e-12, best) if sequential else None
+        yield from _paired_rows(
+            condition, "drop", sums, "digital network", level, text, at_once, looked=looked
+        )
     if not read_again:
         yield from rows_of_split([condition], level, metric)
     spread, interval = spread_interval(values, level, bounds)
@@ -103,6 +105,8 @@ def rows_of_condition(
         passed = int(condition.meets(goal).sum())
 
         def yield_interval(own: float) -> Interval:
+            if sequential:
+                return proportion_sequence(passed, values.size, 1.0 - own)
             return clopper_pearson(passed, values.size, own)
 
         yield row_of(
@@ -112,7 +116,7 @@ def rows_of_condition(
             yield_interval(level),
             level,
             CHIPS,
-            "Clopper-Pearson",
+            f"Robbins' sequence, {AT_EVERY_LOOK}" if sequential else "Clopper-Pearson",
             f"fraction of chips whose {metric} is at least {goal:g}, {on_these}",
             target=goal,
             **held_at_once(yield_interval, levels.exact),
@@ -257,13 +261,16 @@ def _paired_rows(
     level: float,
     description: str,
     at_once: tuple[float | None, float | None] = (None, None),
+    *,
+    looked: tuple[float, float] | None,
 ) -> Iterator[Row]:
-    """A paired difference, when chips vary and when chips and inputs vary."""
+    """A paired difference, when chips vary and when chips and inputs vary.
+
+    `looked` are the bounds of the values where the number of chips was chosen by looking.
+    """
     chips = sums.rows.size
     values = sums.rows / condition.inputs
-
-    def interval(own: float) -> Interval:
-        return chips_interval(values, own, DIFFERENCE)
+    interval, method = _of_differences(values, DIFFERENCE, looked)
 
     yield row_of(
         condition,
@@ -272,7 +279,7 @@ def _paired_rows(
         interval(level),
         level,
         CHIPS,
-        f"paired: {_chips_method(values)}",
+        method,
         f"{description}, on these {condition.inputs} inputs",
         against=against,
         **held_at_once(interval, at_once[0]),
@@ -283,8 +290,17 @@ def _paired_rows(
     yield row | {"chips": chips}
 
 
+def _of_differences(
+    values: NDArray, bounds: tuple[float, float], looked: tuple[float, float] | None
+) -> tuple[Callable[[float], Interval], str]:
+    """What makes the interval of a mean difference over chips, and how."""
+    if looked is not None:
+        return lambda own: mean_sequence(values, 1.0 - own, looked), f"paired: {sequence_method(looked)}"
+    return lambda own: chips_interval(values, own, bounds), f"paired: {_chips_method(values)}"
+
+
 def rows_of_difference(
-    condition: Condition, baseline: Condition, against: str, level: float, metric: str
+    condition: Condition, baseline: Condition, against: str, level: float, metric: str, sequential: bool
 ) -> Iterator[Row]:
     """Mean of one condition minus that of another on the chips that stand under both."""
     if condition.inputs != baseline.inputs:
@@ -297,18 +313,28 @@ def rows_of_difference(
     description = f"mean {metric} of the same chips minus that at {against}"
     if condition.outcomes is not None and baseline.outcomes is not None:
         sums = sums_of_difference(_of_chips(condition.outcomes, here), _of_chips(baseline.outcomes, there))
-        yield from _paired_rows(condition, "difference", sums, against, level, description)
+        yield from _paired_rows(
+            condition,
+            "difference",
+            sums,
+            against,
+            level,
+            description,
+            looked=DIFFERENCE if sequential else None,
+        )
         return
     values = condition.values[here] - baseline.values[there]
     counted = condition.correct is not None and baseline.correct is not None
+    bounds = DIFFERENCE if counted else REAL
+    interval, method = _of_differences(values, bounds, bounds if sequential else None)
     yield row_of(
         condition,
         "difference",
         float(values.mean()),
-        chips_interval(values, level, DIFFERENCE if counted else REAL),
+        interval(level),
         level,
         CHIPS,
-        f"paired: {_chips_method(values)}",
+        method,
         f"{description}, on these {condition.inputs} inputs",
         against=against,
     ) | {"chips": chips.size}

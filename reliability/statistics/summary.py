@@ -16,6 +16,7 @@ from reliability.statistics.failures import rows_of_failure
 from reliability.statistics.interval import check_level
 from reliability.statistics.levels import joint_levels
 from reliability.statistics.row import Row, check_target
+from reliability.statistics.stopping import AT_EVERY_LOOK
 
 
 def summarize(trials: pd.DataFrame, target: float | None = None, level: float = 0.95) -> pd.DataFrame:
@@ -28,7 +29,8 @@ def summarize(trials: pd.DataFrame, target: float | None = None, level: float = 
         ``accuracy`` and, for right/wrong metrics, ``correct`` and ``correct_bits`` (`numpy.packbits` of the
         outcomes); ``trials.attrs["reference_bits"]``, base64, are those of the digital network.
         Where ``trials.attrs["ci_width"]`` says that the number of chips was chosen by looking at the
-        intervals, means over chips come with a confidence sequence.
+        intervals, means, drops and differences over chips, and yields, come with confidence sequences; the
+        methods of all others say that they take the number of chips as fixed.
     target : float, optional
         Accuracy that a chip must reach. Without it the accuracy of the digital network less 0.01; without
         the digital network's outcomes either, the rows that need a target (yield, failure times) are left
@@ -97,12 +99,16 @@ def summarize(trials: pd.DataFrame, target: float | None = None, level: float = 
             unpaired = field in (UNPAIRED_FIELD, READ_FIELD)
             if not unpaired and condition.codes[field] != 0 and baseline is not None:
                 against = f"{field}={in_words(baseline.where[field])}"
-                rows.extend(rows_of_difference(condition, baseline, against, level, metric))
+                rows.extend(rows_of_difference(condition, baseline, against, level, metric, sequential))
     for reads in series_along(fields, conditions, READ_FIELD):
         rows.extend(row | {READ_FIELD: None} for row in rows_of_split(reads, level, metric))
     for series in series_along(fields, conditions, TIME_FIELD):
         if len(series) > 1:
             rows.extend(rows_of_failure(series, target, level, metric))
+    if sequential:
+        for row in rows:
+            if AT_EVERY_LOOK not in row["method"]:
+                row["method"] += ", as if the number of chips had been fixed"
     own = [
         "estimand",
         "value",

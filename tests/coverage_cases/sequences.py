@@ -13,21 +13,21 @@ from reliability.statistics.skewed import third_of_mean
 
 
 def _dead(rng: np.random.Generator, size) -> np.ndarray:
-    """Chips of accuracy 0.9, of which one in a hundred is dead."""
-    return np.where(rng.random(size) < 0.01, 0.0, 0.9)
+    """Chips of accuracies near 0.9, of which one in a hundred is dead."""
+    return np.where(rng.random(size) < 0.01, 0.0, 0.9 + 0.005 * rng.standard_normal(size))
 
 
 EVERY = range(40, 1001, 40)
+LAWS = {
+    "threshold chips": (threshold_chips.draw_accuracies, threshold_chips.mean_and_spread()[0]),
+    "chips of which 1 % are dead": (_dead, 0.9 * 0.99),
+}
 
 
 @case(repeats=1000)
 def betting(rng, repeats):
     """The truth is refuted at no look."""
-    laws = {
-        "threshold chips": (threshold_chips.draw_accuracies, threshold_chips.mean_and_spread()[0]),
-        "chips of which 1 % are dead": (_dead, 0.9 * 0.99),
-        "yield 0.95": (lambda rng, size: (rng.random(size) < 0.95).astype(float), 0.95),
-    }
+    laws = LAWS | {"yield 0.95": (lambda rng, size: (rng.random(size) < 0.95).astype(float), 0.95)}
     # No interval reaches beyond the one before: the last holds the truth where all do.
     for name, (draw, truth) in laws.items():
         covered = 0
@@ -103,23 +103,32 @@ def yield_certificate(rng, repeats):
         yield Coverage(name, "exact", covered[0], 0, covered[1])
 
 
-@case(repeats=2000)
+@case(repeats=1000)
 def looks_of_a_study(rng, repeats):
-    """The asymptotic sequence at the looks of a study, which may stop at any of them."""
+    """The sequences at the looks of a study, which may stop at any of them."""
     counts = look_counts(3000)
-    laws = {
-        "threshold chips": (threshold_chips.draw_accuracies, threshold_chips.mean_and_spread()[0]),
-        "chips of which 1 % are dead": (_dead, 0.9 * 0.99),
-    }
-    for name, (draw, truth) in laws.items():
+    for name, (draw, truth) in LAWS.items():
         covered = 0
         for values in draw(rng, (repeats, counts[-1])):
-            kept = True
-            for count in counts:
-                own = values[:count]
-                mean, sd = float(own.mean()), float(own.std(ddof=1))
-                low, high = confidence_sequence(count, mean, sd, third=third_of_mean(own))
-                kept &= low <= truth <= high
-            covered += kept
-        name = f"mean, asymptotic sequence, all looks of a study to 3,000 chips: {name}"
+            low, high = betting_sequence(values, counts)[-1]
+            covered += low <= truth <= high
+        name = f"mean, betting sequence, all looks of a study to 3,000 chips: {name}"
         yield Coverage(name, "sequence", covered / repeats, repeats)
+
+
+@case(repeats=2000)
+def asymptotic_looks(rng, repeats):
+    """The asymptotic sequence, for values without bounds, on chips none of which is rare."""
+    counts = look_counts(3000)
+    draw, truth = LAWS["threshold chips"]
+    covered = 0
+    for values in draw(rng, (repeats, counts[-1])):
+        kept = True
+        for count in counts:
+            own = values[:count]
+            mean, sd = float(own.mean()), float(own.std(ddof=1))
+            low, high = confidence_sequence(count, mean, sd, third=third_of_mean(own))
+            kept &= low <= truth <= high
+        covered += kept
+    name = "mean, asymptotic sequence, all looks of a study to 3,000 chips: threshold chips"
+    yield Coverage(name, "sequence", covered / repeats, repeats)
