@@ -15,7 +15,7 @@ import json
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,7 +27,7 @@ from reliability.crossbar import chip_network
 from reliability.datasets import Dataset
 from reliability.effects import resolved
 from reliability.errors import RunError
-from reliability.fingerprint import arrays_sha256, chip_files, code_sha256, network_sha256
+from reliability.fingerprint import arrays_sha256, chip_files, code_sha256, law_sources, network_sha256
 from reliability.kept import kept
 from reliability.kernels.orthant import POINTS, probability_of_label
 from reliability.network import Network
@@ -36,7 +36,7 @@ from reliability.propagation.dense import Chain, LayerSlopes
 from reliability.propagation.ensemble import MEMBERS, Ensemble
 from reliability.propagation.noisy import NoisyLayer, noisy_layers
 from reliability.propagation.powers import Powers
-from reliability.settings import as_table
+from reliability.settings import as_table, whole
 from reliability.simulation import Simulation
 from reliability.training_inputs import Calibration
 
@@ -240,7 +240,9 @@ class AnalyticNetwork:
             slope = (own.variance * slopes.variance).sum() + (own.bias_variance * slopes.bias_variance).sum()
             slope += (own.reference_variance * slopes.reference_variance).sum()
             signal = powers.signal(name)
-            decibels = 10 * math.log10(signal / noise) if noise > 0 < signal else math.inf
+            decibels = math.inf
+            if noise > 0:
+                decibels = 10 * math.log10(signal / noise) if signal > 0 else -math.inf
             row = {"layer": name, "devices": own.crossbar.devices, "snr_db": decibels}
             rows.append(row | {"slope": float(slope)})
         return pd.DataFrame(rows)
@@ -251,18 +253,25 @@ class AnalyticNetwork:
         return self.ensemble.powers if self.chain is None else self.chain.powers
 
     def check(self, chips: int = CHECK_CHIPS) -> Check:
-        """Compare with simulated chips, which are kept (:mod:`reliability.kept`) for every operating point.
+        """Compare with simulated chips, two or more, kept (:mod:`reliability.kept`) for each operating point.
 
         Raises
         ------
+        UserError
+            If there are too few chips.
         RunError
             If the two disagree by more than three standard errors and half a point.
         """
+        whole("chips", chips, 2, 2**31)
 
         def simulate() -> np.ndarray:
             return self.simulation.observe(0, chips).scores.ravel()
 
-        found = Check(self.accuracy, kept("checks", self._fingerprint(chips), simulate))
+        def holds(scores: np.ndarray) -> bool:
+            good = scores.dtype == np.float64 and scores.shape == (chips,)
+            return good and bool(((scores >= 0) & (scores <= 1)).all())
+
+        found = Check(self.accuracy, kept("checks", self._fingerprint(chips), simulate, holds))
         if not found.agrees:
             raise RunError(
                 f"the analytic network does not describe this chip: {found.describe()}; it is not used here"
@@ -271,8 +280,9 @@ class AnalyticNetwork:
 
     def _fingerprint(self, chips: int) -> str:
         # Arithmetic and code, since what is kept outlives the machine and the version.
-        chip = as_table(self.chip)
-        operating = [chip, chip_files(chip), self.time_s, chips, self.simulation.converter_ranges]
+        chip = as_table(replace(self.chip, name=""))
+        laws = chip_files(chip) | law_sources(self.chip)
+        operating = [chip, laws, self.time_s, chips, self.simulation.converter_ranges]
         operating += [network_sha256(self.network), self.simulation.arithmetic, code_sha256()]
         return arrays_sha256([self.x, self.labels], json.loads(json.dumps(operating, default=str)))
 

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import json
+import uuid
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from reliability.chip import Chip
 from reliability.datasets import Dataset
 from reliability.design import Study
+from reliability.devices.registry import LAWS, law_name
 from reliability.files import sha256_of
 from reliability.kernels.cache import kernel_stamp
 from reliability.layers import arrays_of, settings_of
 from reliability.network import Network
 from reliability.settings import as_table
+
+_PROCESS = uuid.uuid4().hex
 
 
 def study_fingerprint(name: str, study: Study, network: Network, dataset: Dataset) -> dict[str, Any]:
@@ -31,7 +37,7 @@ def study_fingerprint(name: str, study: Study, network: Network, dataset: Datase
         **settings,
         "network_sha256": network_sha256(network),
         "dataset_sha256": arrays_sha256([dataset.x, dataset.y], dataset.name),
-        "device_files": chip_files(settings["chip"]),
+        "device_files": chip_files(settings["chip"]) | law_sources(study.chip),
         "kernels_sha256": kernel_stamp(),
         "reliability": version(),
     }
@@ -71,6 +77,23 @@ def chip_files(table: Any) -> dict[str, str]:
             found[name] = sha256_of(Path(name))
     for value in table.values():
         found |= chip_files(value)
+    return found
+
+
+def law_sources(chip: Chip) -> dict[str, str]:
+    """Digests of what defines the laws, by their names, that are neither built in nor in a file of their own.
+
+    A law without a source, as of an interactive session, has a digest that no other process has.
+    """
+    found = {}
+    for device in (chip.device, *(own.device for own in chip.layers.values())):
+        if device is None or LAWS.get(device.law) is type(device) or law_name(device) != device.law:
+            continue
+        try:
+            source = inspect.getsource(inspect.getmodule(type(device)) or type(device))
+        except (OSError, TypeError):
+            source = _PROCESS
+        found[device.law] = hashlib.sha256(source.encode()).hexdigest()
     return found
 
 

@@ -18,7 +18,9 @@ from reliability.files import write_atomically
 _held: dict[Path, np.ndarray] = {}
 
 
-def kept(kind: str, fingerprint: str, find: Callable[[], np.ndarray]) -> np.ndarray:
+def kept(
+    kind: str, fingerprint: str, find: Callable[[], np.ndarray], holds: Callable[[np.ndarray], bool]
+) -> np.ndarray:
     """What was found before under a fingerprint; otherwise it is found now and kept.
 
     Parameters
@@ -28,13 +30,21 @@ def kept(kind: str, fingerprint: str, find: Callable[[], np.ndarray]) -> np.ndar
     fingerprint : str
     find : callable
         Gives the result, one array.
+    holds : callable
+        Whether an array can be such a result, as that of a damaged file cannot.
+
+    Returns
+    -------
+    ndarray
+        Read-only, since it is given again.
     """
     path = _folder() / kind / f"{fingerprint}.npy"
     if path not in _held:
         found = _read(path)
-        if found is None:
+        if found is None or not holds(found):
             found = find()
             _write(path, found)
+        found.setflags(write=False)
         _held[path] = found
     return _held[path]
 
@@ -42,17 +52,18 @@ def kept(kind: str, fingerprint: str, find: Callable[[], np.ndarray]) -> np.ndar
 def _folder() -> Path:
     own = os.environ.get("RELIABILITY_CACHE")
     if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "reliability"
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "reliability"
 
 
 def _read(path: Path) -> np.ndarray | None:
     """A kept array; one that cannot be read is as good as none."""
     try:
-        found: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        found = np.load(path, allow_pickle=False)
+    # Damage can look like any of the formats that NumPy knows, each with errors of its own.
+    except Exception:
         return None
-    return found
+    return found if isinstance(found, np.ndarray) else None
 
 
 def _write(path: Path, found: np.ndarray) -> None:

@@ -12,6 +12,13 @@ from reliability.errors import UserError
 
 T = TypeVar("T")
 
+_PREFIX = "reliability_user_"
+
+
+def is_user_module(name: str) -> bool:
+    """Whether :func:`load_object` made the module of this name."""
+    return name.startswith(_PREFIX)
+
 
 def load_object(path: Path, name: str, kind: type[T]) -> T:
     """The object ``name`` of type ``kind`` that the Python file defines at its top level.
@@ -25,7 +32,7 @@ def load_object(path: Path, name: str, kind: type[T]) -> T:
         raise UserError(f"file {path} does not exist")
     path = path.resolve()
     # The module's name holds the path: two files of one name stay two modules.
-    module_name = f"reliability_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    module_name = f"{_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     module = sys.modules.get(module_name)
     if module is None:
         spec = importlib.util.spec_from_file_location(module_name, path)

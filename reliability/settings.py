@@ -15,11 +15,13 @@ import tomllib
 import types
 import typing
 from collections.abc import Mapping as MappingType
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, cast, get_args, get_origin
 
 from reliability.chip import Chip, LayerChip, ideal
 from reliability.devices import LAWS, Device, load_device, presets
+from reliability.devices.registry import law_name
 from reliability.errors import UserError
 
 

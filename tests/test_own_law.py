@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cells
@@ -10,9 +11,11 @@ import pytest
 
 import reliability as rl
 from reliability.devices import Device
+from reliability.fingerprint import law_sources, study_fingerprint
 from reliability.kernels.latent import BLOCK, fill_uniforms
 from reliability.latents import key
 from reliability.network import mlp
+from reliability.settings import chip_file
 from reliability.units import DAY
 
 pytestmark = pytest.mark.usefixtures("float32")
@@ -167,3 +170,37 @@ def test_a_file_without_a_law_is_told(tmp_path, text, told):
 def test_a_law_that_does_not_exist_is_told(name):
     with pytest.raises(rl.UserError, match=name):
         rl.devices.load_device(name)
+
+
+def test_an_edited_law_is_another_result(file, device):
+    net = mlp([np.ones((4, 20))], [None])
+    data = rl.datasets.from_arrays(np.ones((1, 20), np.float32), np.zeros(1, int))
+    study = replace(rl.load_study("drift_vs_time")[1], chip=rl.Chip(device))
+
+    def fingerprints():
+        check = rl.AnalyticNetwork(net, data, rl.Chip(device))._fingerprint(200)
+        return check, study_fingerprint("study", study, net, data)["device_files"]
+
+    before = fingerprints()
+    assert fingerprints() == before
+    assert list(before[1]) == [str(file)]
+    file.write_text(LAW.replace("self.sigma *", "2 * self.sigma *"))
+    after = fingerprints()
+    assert after[0] != before[0] and after[1] != before[1]
+
+
+def test_a_chip_file_written_from_an_own_law_loads_it(file, device, tmp_path):
+    chip = rl.Chip(device)
+    (tmp_path / "written.toml").write_bytes(chip_file(chip))
+    assert rl.load_chip(tmp_path / "written.toml").device == device
+
+
+class Class(rl.devices.gaussian):
+    """A law that is in no file of its own."""
+
+    law = "mine"
+
+
+def test_a_law_of_a_program_has_the_digest_of_its_source():
+    assert list(law_sources(rl.Chip(Class(sigma=0.1)))) == ["mine"]
+    assert law_sources(rl.Chip(rl.devices.gaussian(sigma=0.1))) == {}

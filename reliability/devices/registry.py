@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ from reliability.devices.rram import RRAM
 from reliability.devices.sonos import SONOS
 from reliability.devices.stt_mram import STTMRAM
 from reliability.errors import UserError
-from reliability.pyfile import load_object
+from reliability.pyfile import is_user_module, load_object
 
 LAWS: dict[str, Callable[..., Device]] = {
     law.law: law
@@ -72,6 +73,14 @@ def load_device(name: str) -> Device:
         f"there is no device law {name!r}: known are {', '.join(LAWS)}; presets are {', '.join(presets())}; "
         f"or a file FILE.toml, FILE.py"
     )
+
+
+def law_name(device: Device) -> str:
+    """A device's law as a chip file spells it: its name, or the path of the user's file that defines it."""
+    module = sys.modules.get(type(device).__module__)
+    if is_user_module(type(device).__module__) and module is not None and module.__file__:
+        return module.__file__
+    return device.law
 
 
 def _read_table(path: Path) -> Device:
