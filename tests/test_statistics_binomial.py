@@ -77,6 +77,10 @@ def test_no_trials_say_nothing():
     [
         (-1, 10, 0.95, "-1 successes"),
         (11, 10, 0.95, "11 successes"),
+        (1.5, 10, 0.95, "1.5 successes in 10 trials; both must be whole"),
+        (1, 10.5, 0.95, "1 successes in 10.5 trials; both must be whole"),
+        (1, np.inf, 0.95, "both must be whole"),
+        (np.nan, 10, 0.95, "nan successes"),
         (5, 10, 95, "level.*95"),
         (5, 10, 0.0, "level"),
     ],

@@ -71,3 +71,16 @@ def test_systematic_samples_have_the_probabilities_asked_for():
         counts[chosen] += 1
     error = np.sqrt(probabilities * (1 - probabilities) / 20_000)
     assert (np.abs(counts / 20_000 - probabilities) <= 4 * error + 1e-12).all()
+
+
+@pytest.mark.parametrize("count", [0, 5, 1.5])
+def test_samples_of_impossible_numbers_are_refused(count):
+    with pytest.raises(UserError, match=f"holds {count} of 3; it must be a whole number from 1 to 3"):
+        inclusion_probabilities(np.ones(3), count)
+    assert inclusion_probabilities(np.array([1.0, 3.0, 9.0]), 3).tolist() == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
+def test_sizes_that_give_no_probability_are_refused(bad):
+    with pytest.raises(UserError, match="must all be finite and above 0"):
+        inclusion_probabilities(np.array([1.0, bad, 2.0]), 2)

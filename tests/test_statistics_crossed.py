@@ -371,6 +371,9 @@ def test_impossible_input_is_refused():
         of_array(np.ones((0, 5)))
     with pytest.raises(UserError, match="0 chips"):
         chips_interval(np.array([]))
+    for bad in (np.nan, np.inf):
+        with pytest.raises(UserError, match="The chips hold 1 values that are NaN or infinite"):
+            chips_interval(np.array([0.9, bad, 0.8]))
     with pytest.raises(UserError, match="level"):
         population_interval(of_array(TABLE_19), 95)
     with pytest.raises(UserError, match="20 inputs need 3 bytes"):

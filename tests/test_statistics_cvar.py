@@ -70,3 +70,5 @@ def test_mistakes():
         cvar_interval([0.1, 0.2], 0.05, 95)
     with pytest.raises(UserError, match="0 chips"):
         cvar_interval([], 0.05)
+    with pytest.raises(UserError, match="5 values that are NaN or infinite"):
+        cvar_interval([0.9] * 95 + [np.nan] * 5, 0.05)

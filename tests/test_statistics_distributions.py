@@ -421,6 +421,7 @@ GOOD = list(np.linspace(0.1, 1, 30))
         (GOOD, {"families": []}, "at least one"),
         (GOOD, {"families": "normal"}, "must list"),
         (GOOD, {"resamples": 5}, "at least 99"),
+        (GOOD, {"resamples": 99.5}, "resamples = 99.5 must be a whole number"),
         (GOOD, {"level": 95}, "level"),
         (GOOD, {"step": 0}, "step"),
         (GOOD, {"step": 0.1}, "must be its multiples"),
@@ -433,7 +434,11 @@ def test_impossible_input_is_told_in_a_sentence(errors, options, sentence):
 
 @pytest.mark.parametrize(
     ("count", "options", "sentence"),
-    [(400, {}, "holds 40 of 400"), (5000, {"side": "both"}, "side"), (5000, {"above": 1.0}, "above")],
+    [
+        (400, {}, r"holds 40 of 400 .* more values \(in a study more chips\)"),
+        (5000, {"side": "both"}, "side"),
+        (5000, {"above": 1.0}, "above"),
+    ],
 )
 def test_impossible_tails_are_told_in_a_sentence(count, options, sentence):
     fit = fit_error_distribution(np.linspace(0, 1, count), families=["normal"], resamples=99)

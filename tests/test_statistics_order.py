@@ -173,3 +173,11 @@ def test_impossible_input_is_refused(n, q, level, words):
     for function in (quantile_indices, one_sided_index, tolerance_indices):
         with pytest.raises(UserError, match=words):
             function(n, q, level)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused(bad):
+    values = [0.9] * 95 + [bad] * 5
+    for function in (quantile_interval, tolerance_interval, tolerance_bound):
+        with pytest.raises(UserError, match="The chips hold 5 values that are NaN or infinite"):
+            function(values, 0.05)

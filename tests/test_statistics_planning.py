@@ -115,6 +115,14 @@ def test_split_of_components():
         (lambda: Cost(0.1, 0.0), "must be above 0"),
         (lambda: fewest_chips(SPLIT, 100, 0.0), "half width holds 0"),
         (lambda: half_width(SPLIT, 10, 10, level=95), "level"),
+        (lambda: half_width(SPLIT, 1, 10), "asked of 1 chips; at least 2"),
+        (lambda: half_width(SPLIT, 10, np.array([5, 0])), "asked of 0 inputs; at least 2"),
+        (lambda: fewest_chips(SPLIT, 1, 0.01), "asked of 1 inputs; at least 2"),
+        (lambda: chips_half_width(SPLIT, 1, 10), "asked of 1 chips; at least 2"),
+        (lambda: chips_half_width(SPLIT, 10, 0), "asked of 0 inputs; at least 1"),
+        (lambda: inputs_needed(SPLIT, 0.0), "half width holds 0"),
+        (lambda: inputs_needed(SPLIT, math.nan), "half width holds nan"),
+        (lambda: inputs_needed(SPLIT, 0.01, level=95), "level"),
     ],
 )
 def test_impossible_input_is_refused(call, words):

@@ -104,8 +104,22 @@ def test_chips_of_two_kinds_have_an_interval():
     assert high == 0.5
 
 
+@pytest.mark.parametrize("level", [0.01, 0.1, 0.5, 0.95])
+def test_interval_holds_the_value(level):
+    rng = np.random.default_rng(4)
+    samples = [np.array([1.0, 0.0]), np.array([1.0, 0.0, 0.0]), np.array([0.8, 0.9])]
+    samples += [rng.random(chips) for chips in (2, 3, 9)]
+    for sample in samples:
+        value, (low, high) = spread_interval(sample, level)
+        assert 0.0 <= low <= value <= high <= 0.5
+        # No law between 0 and 1 has a standard deviation above one half.
+        assert value == pytest.approx(min(np.std(sample, ddof=1), 0.5))
+
+
 def test_impossible_input_is_refused():
     with pytest.raises(UserError, match="0 chips"):
         spread_interval([])
     with pytest.raises(UserError, match="level"):
         spread_interval([0.1, 0.2], level=95)
+    with pytest.raises(UserError, match="2 values that are NaN or infinite"):
+        spread_interval([0.1, np.nan, 0.2, np.inf])

@@ -32,6 +32,7 @@ PROBLEMS = {
     "half-space 1e-6": (along, BETA, stats.norm.sf(BETA)),
     "two-sided": (lambda z: along(z) ** 2, stats.norm.isf(5e-7) ** 2, 1e-6),
     "intersection": (both, stats.norm.isf(1e-3), 1e-6),
+    "half-space 0.999": (along, stats.norm.isf(0.999), 0.999),
 }
 
 
@@ -80,6 +81,30 @@ def test_one_run_answers_for_all_levels_passed():
     # The first stage is plain Monte Carlo: its error is the binomial one.
     found = run.probability(0.5)
     assert found.relative_error == pytest.approx(np.sqrt((1 - found.value) / found.value / 4000), rel=1e-3)
+
+
+def test_what_the_first_stage_decides_is_a_count():
+    """Its intervals are the exact ones of SciPy, of no sample and of all of them too."""
+    level, threshold, _ = PROBLEMS["half-space 0.999"]
+    run = subset_simulation(level, StandardNormals(20, 1), threshold, samples=1000)
+    for asked in (-9.0, threshold, 0.5, 9.0):
+        found = run.probability(asked, 0.9)
+        count = int(np.count_nonzero(run.stages[0].marks >= asked))
+        exact = stats.binomtest(count, 1000).proportion_ci(0.9, method="exact")
+        assert (found.value, found.low, found.high) == pytest.approx((count / 1000, exact.low, exact.high))
+        assert found.high > found.low
+    # Further stages change nothing of it, as long as all that they hold is in the event.
+    longer = subset_simulation(level, StandardNormals(20, 1), 3.5, samples=1000)
+    assert len(longer.stages) > 1
+    assert longer.probability(threshold) == run.probability(threshold)
+
+
+@pytest.mark.parametrize("truth", [0.999, 0.9999])
+def test_nearly_certain_events_are_covered(truth):
+    threshold = stats.norm.isf(truth)
+    runs = [subset_simulation(along, StandardNormals(1, (4, r)), threshold, samples=1000) for r in range(200)]
+    found = [run.probability(threshold) for run in runs]
+    assert np.mean([e.low <= truth <= e.high for e in found]) >= 0.95
 
 
 def test_marks_that_levels_only_resemble():

@@ -370,6 +370,14 @@ def unknown_field(trials):
     trials.attrs["conditions"] = ["time_s", "bits"]
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_values_of_a_metric_that_are_not_finite_are_refused(bad):
+    trials = pd.DataFrame({"chip": np.arange(3), "inputs": 7, "accuracy": [30.0, bad, 31.0]})
+    trials.attrs = {"conditions": [], "metric": "psnr_db"}
+    with pytest.raises(UserError, match="'accuracy' holds a missing or infinite value"):
+        summarize(trials)
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [

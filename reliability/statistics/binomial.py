@@ -9,10 +9,11 @@ from reliability.statistics.interval import Interval, check_level
 
 
 def check_counts(successes: int, trials: int) -> None:
-    """Raise a `UserError` unless there are between 0 and all successes."""
-    if trials < 0 or not 0 <= successes <= trials:
+    """Raise a `UserError` unless both are whole and there are between 0 and all successes."""
+    if not 0 <= successes <= trials or successes % 1 or trials % 1:
         raise UserError(
-            f"The counts hold {successes} successes in {trials} trials; successes must be 0 to {trials}."
+            f"The counts hold {successes} successes in {trials} trials; both must be whole numbers, and "
+            f"successes must be 0 to {trials}."
         )
 
 
@@ -22,7 +23,7 @@ def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> Interva
     Parameters
     ----------
     successes, trials : int
-        Counts, 0 <= successes <= trials. With no trials the interval is (0, 1).
+        Whole, 0 <= successes <= trials. With no trials the interval is (0, 1).
     level : float
         Confidence, between 0 and 1.
 

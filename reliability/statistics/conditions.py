@@ -153,9 +153,10 @@ def _condition(
         values = correct / count
     else:
         values = trials["accuracy"].to_numpy(dtype=np.float64)[rows]
-        if np.isnan(values).any():
+        if not np.isfinite(values).all():
             raise UserError(
-                f"The column 'accuracy' holds a missing value under condition {name}; none is allowed."
+                f"The column 'accuracy' holds a missing or infinite value under condition {name}; "
+                f"none is allowed."
             )
     return Condition(where, codes, chips, values, correct, count, outcomes, _reference(trials, where, count))
 

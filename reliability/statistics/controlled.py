@@ -70,10 +70,21 @@ def inclusion_probabilities(sizes: np.ndarray, count: int) -> np.ndarray:
     Parameters
     ----------
     sizes : ndarray, shape (N,)
-        Above zero.
+        Above zero, since estimates divide by the probabilities.
     count : int
-        At most N.
+        From 1 to N.
+
+    Raises
+    ------
+    UserError
+        When a size is not above zero and finite, or the count is not allowed.
     """
+    if not ((sizes > 0.0) & (sizes < math.inf)).all():
+        raise UserError("The sizes of a sample's candidates must all be finite and above 0.")
+    if not 1 <= count <= len(sizes) or count % 1:
+        raise UserError(
+            f"The sample holds {count} of {len(sizes)}; it must be a whole number from 1 to {len(sizes)}."
+        )
     found = np.zeros(len(sizes))
     certain = np.zeros(len(sizes), bool)
     while True:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv, stdtrit
 
 from reliability.errors import UserError
-from reliability.statistics.interval import DIFFERENCE, FRACTION, REAL, Interval, check_level
+from reliability.statistics.interval import DIFFERENCE, FRACTION, REAL, Interval, check_finite, check_level
 from reliability.statistics.outcomes import Outcomes
 from reliability.statistics.skewed import skewed_interval, third_of_mean
 from reliability.statistics.unanimous import unanimous_interval
@@ -395,11 +395,17 @@ def chips_interval(values: NDArray, level: float = 0.95, bounds: tuple[float, fl
     Interval
         Where all chips show the same value (or there is one chip), the `unanimous_interval` of T - 1
         confirmations: never of zero width.
+
+    Raises
+    ------
+    UserError
+        When there is no chip, a value is not finite or the level is impossible.
     """
     check_level(level)
     count = values.size
     if count == 0:
         raise UserError("The mean over chips was asked of 0 chips; at least 1 is needed.")
+    check_finite(values, "chips")
     if (values == values[0]).all():
         return unanimous_interval(float(values[0]), count - 1, level, bounds)
     se = float(values.std(ddof=1)) / math.sqrt(count)

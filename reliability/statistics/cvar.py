@@ -54,7 +54,7 @@ def cvar_interval(
     Raises
     ------
     UserError
-        When there is no chip, or q or the level is impossible.
+        When there is no chip, a value is not finite, or q or the level is impossible.
     """
     chips = np.asarray(values, dtype=np.float64)
     quantile = quantile_interval(chips, q, level, bounds)

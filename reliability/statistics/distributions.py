@@ -9,6 +9,7 @@ the ties alone.
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +19,7 @@ from reliability.errors import UserError
 from reliability.statistics.distribution_fit import DistributionFit
 from reliability.statistics.families import FAMILIES
 from reliability.statistics.family_fit import FamilyFit, fit_family
-from reliability.statistics.interval import check_level
+from reliability.statistics.interval import check_finite, check_level
 from reliability.statistics.likelihood import Array
 
 _FEWEST = 20
@@ -93,8 +94,8 @@ def fit_error_distribution(
     """
     check_level(level)
     values = _checked(errors, step)
-    if resamples < FEWEST_RESAMPLES:
-        raise UserError(f"resamples = {resamples!r} must be at least {FEWEST_RESAMPLES}")
+    if not isinstance(resamples, numbers.Integral) or resamples < FEWEST_RESAMPLES:
+        raise UserError(f"resamples = {resamples!r} must be a whole number, at least {FEWEST_RESAMPLES}")
     chosen = _offered(values, families, step)
     resampled = values
     if values.size > _MOST_RESAMPLED:
@@ -123,9 +124,7 @@ def _checked(errors: ArrayLike, step: float | None) -> Array:
     values = given.ravel().astype(np.float64)
     if values.size < _FEWEST:
         raise UserError(f"The errors hold {values.size} values; at least {_FEWEST} are needed.")
-    bad = int(np.count_nonzero(~np.isfinite(values)))
-    if bad:
-        raise UserError(f"The errors hold {bad} values that are NaN or infinite; all must be finite.")
+    check_finite(values, "errors")
     # A spread of rounding alone is no spread.
     if np.ptp(values) <= 1e-12 * np.abs(values).max():
         raise UserError(f"The errors all hold {values[0]:g}; a distribution needs values that differ.")

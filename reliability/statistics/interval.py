@@ -1,7 +1,10 @@
-"""An interval, the bounds it lives within, and the check that every level of confidence passes."""
+"""An interval, the bounds it lives within, and the checks that every level and every value pass."""
 
 import math
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from reliability.errors import UserError
 
@@ -34,3 +37,11 @@ def check_level(level: float) -> None:
     """Raise a `UserError` unless the level of confidence lies strictly between 0 and 1."""
     if not 0.0 < level < 1.0:
         raise UserError(f"The level of confidence holds {level}; it must lie between 0 and 1, such as 0.95.")
+
+
+def check_finite(values: NDArray, what: str) -> None:
+    """Raise a `UserError` that names ``what`` unless all its values are finite."""
+    finite = np.isfinite(values)
+    if not finite.all():
+        bad = finite.size - int(np.count_nonzero(finite))
+        raise UserError(f"The {what} hold {bad} values that are NaN or infinite; all must be finite.")

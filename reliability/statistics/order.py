@@ -10,11 +10,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, nctdtrit, ndtri
 
 from reliability.errors import UserError
-from reliability.statistics.interval import FRACTION, Interval, check_level
+from reliability.statistics.interval import FRACTION, Interval, check_finite, check_level
 
 
 class QuantileInterval(NamedTuple):
@@ -30,6 +30,13 @@ def _check_quantile(count: int, q: float) -> None:
         raise UserError(f"The quantile was asked of {count} chips; at least 1 is needed.")
     if not 0.0 < q < 1.0:
         raise UserError(f"The quantile q holds {q}; it must lie between 0 and 1, such as 0.05.")
+
+
+def _ordered(values: ArrayLike) -> NDArray[np.float64]:
+    """The values of chips, rising."""
+    chips = np.asarray(values, dtype=np.float64)
+    check_finite(chips, "chips")
+    return np.sort(chips)
 
 
 def quantile_rank(n: int, q: float) -> int:
@@ -110,8 +117,13 @@ def quantile_interval(
     -------
     QuantileInterval
         The estimate is the order statistic of rank ceil(q n): an observed value, never an interpolated one.
+
+    Raises
+    ------
+    UserError
+        When there is no chip, a value is not finite, or q or the level is impossible.
     """
-    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    ordered = _ordered(values)
     rank = quantile_rank(ordered.size, q)
     low, high = quantile_indices(ordered.size, q, level)
     return QuantileInterval(
@@ -185,9 +197,10 @@ def tolerance_interval(
 ) -> Interval:
     """Between which values at least this share of all chips lies, with this confidence.
 
-    Parameters and errors as `tolerance_indices`, which see; with too few chips the bounds.
+    Parameters and errors as `tolerance_indices`, which see, and values must be finite; with too few chips
+    the bounds.
     """
-    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    ordered = _ordered(values)
     ranks = tolerance_indices(ordered.size, share, confidence)
     if ranks is None:
         return Interval(*bounds)
@@ -200,9 +213,9 @@ def tolerance_bound(
     """What at least this share of all chips reaches or exceeds, with this confidence.
 
     It is the order statistic of `one_sided_index` for the (1 - share)-quantile; the least possible value
-    where there are fewer than `minimum_chips`.
+    where there are fewer than `minimum_chips`. Values must be finite.
     """
-    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    ordered = _ordered(values)
     rank = one_sided_index(ordered.size, 1.0 - share, confidence)
     return bounds[0] if rank is None else float(ordered[rank - 1])
 

@@ -91,6 +91,16 @@ class Plan:
     seconds: float
 
 
+def _check_wanted(wanted: float) -> None:
+    if not 0.0 < wanted < math.inf:
+        raise UserError(f"The wanted half width holds {wanted}; it must be above 0, such as 0.005.")
+
+
+def _check_at_least(what: str, counts: NDArray, least: int) -> None:
+    if not (counts >= least).all():
+        raise UserError(f"The half width was asked of {counts.min():g} {what}; at least {least} are needed.")
+
+
 def half_width(split: Split, chips: ArrayLike, inputs: ArrayLike, level: float = 0.95) -> NDArray[np.float64]:
     """Half width to expect of the interval of a mean over chips and inputs.
 
@@ -104,9 +114,16 @@ def half_width(split: Split, chips: ArrayLike, inputs: ArrayLike, level: float =
         At least 2 each.
     level : float
         Confidence, between 0 and 1.
+
+    Raises
+    ------
+    UserError
+        With fewer chips or inputs, or when the level is impossible.
     """
     check_level(level)
     t, n = np.asarray(chips, dtype=np.float64), np.asarray(inputs, dtype=np.float64)
+    _check_at_least("chips", t, 2)
+    _check_at_least("inputs", n, 2)
     mse = split.chip_inputs
     msa, msb = n * split.chip + mse, t * split.inputs + mse
     square = msa + msb - mse
@@ -120,9 +137,12 @@ def half_width(split: Split, chips: ArrayLike, inputs: ArrayLike, level: float =
 def chips_half_width(
     split: Split, chips: ArrayLike, inputs: ArrayLike, level: float = 0.95
 ) -> NDArray[np.float64]:
-    """Half width to expect of the interval of a mean over chips on these very inputs."""
+    """Half width to expect of the interval of a mean over chips, at least 2, on these very inputs."""
     check_level(level)
-    return _single_half_width(split.chip + split.chip_inputs / np.asarray(inputs), chips, level)
+    t, n = np.asarray(chips, dtype=np.float64), np.asarray(inputs, dtype=np.float64)
+    _check_at_least("chips", t, 2)
+    _check_at_least("inputs", n, 1)
+    return _single_half_width(split.chip + split.chip_inputs / n, t, level)
 
 
 def fewest_chips(
@@ -134,7 +154,7 @@ def fewest_chips(
     ----------
     split : Split
     inputs : int or ndarray of int
-        At least 2.
+        At least 2; 1 is enough where the inputs are `fixed`.
     wanted : float
         Half width, above 0.
     level : float
@@ -149,10 +169,9 @@ def fewest_chips(
     Raises
     ------
     UserError
-        When the wanted half width is not positive.
+        When the wanted half width is not positive, or there are too few inputs.
     """
-    if not 0.0 < wanted < math.inf:
-        raise UserError(f"The wanted half width holds {wanted}; it must be above 0, such as 0.005.")
+    _check_wanted(wanted)
     n = np.atleast_1d(np.asarray(inputs, dtype=np.int64))
 
     def enough(chips: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -210,7 +229,9 @@ def cheapest(split: Split, cost: Cost, wanted: float, most_inputs: int, level: f
 
 
 def inputs_needed(split: Split, wanted: float, level: float = 0.95) -> int:
-    """Fewest inputs with which endlessly many chips reach the wanted half width."""
+    """Fewest inputs with which endlessly many chips reach the wanted half width, which must be above 0."""
+    check_level(level)
+    _check_wanted(wanted)
     if split.inputs == 0.0:
         return 2
     # Endlessly many chips leave the inputs' variance alone, as endlessly many inputs would leave the chips'.

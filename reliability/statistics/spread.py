@@ -15,7 +15,7 @@ from scipy.special import chdtri, stdtrit
 
 from reliability.errors import UserError
 from reliability.statistics.binomial import clopper_pearson
-from reliability.statistics.interval import FRACTION, Interval, check_level
+from reliability.statistics.interval import FRACTION, Interval, check_finite, check_level
 from reliability.statistics.skewed import skewed_interval, third_of_mean
 
 
@@ -40,14 +40,14 @@ def spread_interval(
     Returns
     -------
     tuple
-        The standard deviation (n - 1 in the denominator; 0 for one chip) and its interval. Where all chips
-        are equal the high end is the largest spread that the probability of an unseen other value allows,
-        not 0.
+        The standard deviation (n - 1 in the denominator, but at most half the distance of the bounds, as of
+        every law between them; 0 for one chip) and its interval, which holds it. Where all chips are equal
+        the high end is the largest spread that the probability of an unseen other value allows, not 0.
 
     Raises
     ------
     UserError
-        When there is no chip or the level is impossible.
+        When there is no chip, a value is not finite or the level is impossible.
 
     References
     ----------
@@ -58,6 +58,7 @@ def spread_interval(
     count = chips.size
     if count == 0:
         raise UserError("The spread over chips was asked of 0 chips; at least 1 is needed.")
+    check_finite(chips, "chips")
     widest = (bounds[1] - bounds[0]) / 2.0
     if (chips == chips[0]).all():
         rare = clopper_pearson(0, count - 1, level).high
@@ -73,7 +74,10 @@ def spread_interval(
         carriers = float(squared.sum()) ** 2 / float(np.square(squared).sum())
         skewed = _mean_of_squares(squared, float(stdtrit(max(1.0, carriers - 1.0), 1.0 - tail)))
         low, high = min(low, max(0.0, skewed.low)), max(high, skewed.high)
-    return math.sqrt(variance), Interval(math.sqrt(low), min(widest, math.sqrt(high)))
+    # At a very low level the chi-square interval may pass the estimate itself.
+    ends = (min(low, variance), max(high, variance))
+    value, least, greatest = (min(widest, math.sqrt(square)) for square in (variance, *ends))
+    return value, Interval(least, greatest)
 
 
 def _mean_of_squares(sample: NDArray[np.float64], t: float) -> Interval:

@@ -3,7 +3,8 @@
 A rare event is reached through nested ones: of many samples the share ``SHARE`` with the highest levels goes
 on, each as a Markov chain that stays above the level passed, until enough samples lie in the event. Every
 sample descends from one of the first, independent ones. The event's samples fall into families accordingly,
-and the spread of the family sizes is the variance of the estimate, correlated chains included.
+and the spread of the family sizes is the variance of the estimate, correlated chains included. Where the
+first samples alone decide, they are counted, and the interval is the exact one of a count.
 
 References
 ----------
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from reliability.errors import RunError, UserError
+from reliability.statistics.binomial import clopper_pearson
 from reliability.statistics.interval import check_level
 
 SHARE = 0.1
@@ -134,7 +136,8 @@ class SubsetRun:
         Each stage answers for the levels up to the one that the next stage passed. The interval is symmetric
         in the logarithm, with Student's t at the degrees of freedom (Satterthwaite) that the family sizes'
         fourth moment leaves. A threshold that no sample reached has probability 0 and the upper end of the
-        last stage.
+        last stage. Where the first stage alone decides, since all samples of later ones are in the event or
+        there are none, its independent samples are counted and have Clopper and Pearson's exact interval.
 
         Parameters
         ----------
@@ -145,6 +148,8 @@ class SubsetRun:
         """
         check_level(level)
         size = self.stages[0].levels.size
+        if all((stage.marks >= threshold).all() for stage in self.stages[1:]):
+            return _count(int(np.count_nonzero(self.stages[0].marks >= threshold)), size, level)
         ends = [*(stage.above for stage in self.stages[1:]), math.inf]
         sums = np.zeros(size)
         for number, (stage, end) in enumerate(zip(self.stages, ends, strict=True)):
@@ -156,14 +161,19 @@ class SubsetRun:
         return RareEvent(0.0, 0.0, _estimate(last, level).high, math.inf, 0.0)
 
 
+def _count(events: int, samples: int, level: float) -> RareEvent:
+    """A probability from how many of so many independent samples are in the event."""
+    value = events / samples
+    error = math.sqrt((1 - value) / (value * (samples - 1))) if events else math.inf
+    return RareEvent(value, *clopper_pearson(events, samples, level), error, samples - 1.0)
+
+
 def _estimate(sums: NDArray, level: float) -> RareEvent:
     """A probability from what the samples in the event add up to, family by family."""
     families = sums.size
     value = float(sums.mean())
     shares = sums / sums.sum() - 1 / families
     variance = float(shares @ shares) * families / (families - 1)
-    if variance == 0:
-        return RareEvent(value, value, value, 0.0, float(families - 1))
     fourth = float((shares**4).sum()) - variance**2 / families
     freedom = max(2 * variance**2 / fourth, 1.0) if fourth > 0 else float(families - 1)
     error = math.sqrt(variance)
