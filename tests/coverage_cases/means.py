@@ -7,8 +7,8 @@ from crossed_probit import DESIGNS, CrossedProbit
 from read_probit import ReadProbit
 from scipy.special import ndtr
 
-from coverage_cases import Coverage, case
-from reliability.statistics import chips_interval, crossed_mean, population_interval
+from coverage_cases import Coverage, Kind, case
+from reliability.statistics import chips_interval, clopper_pearson, crossed_mean, population_interval
 from reliability.statistics.components import variance_components
 from reliability.statistics.crossed import sums_of_difference, sums_of_drop, sums_of_outcomes
 from reliability.statistics.interval import DIFFERENCE, Interval
@@ -25,19 +25,33 @@ def title(design: CrossedProbit) -> str:
     return f"{design.chips} chips x {design.inputs} inputs, accuracy {design.accuracy():.3f}"
 
 
+MEANS: dict[str, Kind] = {
+    "mean, chips and inputs": "approximate",
+    "mean, chips on these inputs": "approximate",
+    "mean, chips and inputs, by the interval over chips": "for comparison",
+    "mean, chips and inputs, by the pooled binomial interval": "for comparison",
+}
+"""Intervals of a mean; the last two forget that inputs, or that chips and inputs, are drawn."""
+
+
 def _means(designs: tuple[CrossedProbit, ...]) -> Callable:
     def run(rng: np.random.Generator, repeats: int) -> Iterator[Coverage]:
         for design in designs:
-            truth, hits = design.accuracy(), np.zeros(2)
+            truth, hits = design.accuracy(), np.zeros(len(MEANS))
             for _ in range(repeats):
                 (outcomes,), margins = design.draw(rng)
                 both = population_interval(crossed_mean(sums_of_outcomes(outcomes)))
-                chips = chips_interval(outcomes.correct_by_chip / design.inputs)
-                hits += inside(truth, both), inside(design.accuracy_on(margins), chips)
-            for name, covered in zip(
-                ("mean, chips and inputs", "mean, chips on these inputs"), hits / repeats, strict=True
-            ):
-                yield Coverage(f"{name}: {title(design)}", "approximate", covered, repeats)
+                correct = outcomes.correct_by_chip
+                chips = chips_interval(correct / design.inputs)
+                pooled = clopper_pearson(int(correct.sum()), design.chips * design.inputs)
+                hits += (
+                    inside(truth, both),
+                    inside(design.accuracy_on(margins), chips),
+                    inside(truth, chips),
+                    inside(truth, pooled),
+                )
+            for (name, kind), covered in zip(MEANS.items(), hits / repeats, strict=True):
+                yield Coverage(f"{name}: {title(design)}", kind, covered, repeats)
 
     return run
 
