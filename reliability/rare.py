@@ -29,10 +29,11 @@ from reliability.metrics import Metric
 from reliability.montecarlo import Progress
 from reliability.network import Network
 from reliability.self_checks import check_ideal
+from reliability.settings import whole
 from reliability.simulation import Arithmetic, Simulation
 from reliability.statistics.interval import CHIPS, check_level
 from reliability.statistics.lifetime import required_correct
-from reliability.statistics.subset import SHARE, SubsetRun, subset_simulation
+from reliability.statistics.subset import FEWEST, SHARE, EqualLevels, SubsetRun, subset_simulation
 from reliability.training_inputs import Calibration
 
 CHIPS_OF_STAGE = 10_000
@@ -208,7 +209,7 @@ class RareFailures:
         DataFrame
             ``target`` (an accuracy), ``required`` (inputs), ``value`` (probability that a chip gets fewer
             than these right), ``low``, ``high``, ``level``, ``varies``, ``method``, ``relative_error``,
-            ``families`` (degrees of freedom of the interval), ``chips`` (evaluated for the whole table) and
+            ``df`` (degrees of freedom of the interval), ``chips`` (evaluated for the whole table) and
             ``inputs``.
         """
         check_level(level)
@@ -220,7 +221,7 @@ class RareFailures:
             row: dict[str, Any] = {"target": required / self.inputs, "required": required}
             row |= {"value": found.value, "low": found.low, "high": found.high, "level": level}
             row |= {"varies": CHIPS, "method": METHOD, "relative_error": found.relative_error}
-            rows.append(row | {"families": found.families, "chips": self.chips, "inputs": self.inputs})
+            rows.append(row | {"df": found.families, "chips": self.chips, "inputs": self.inputs})
         return pd.DataFrame(rows)
 
     def stages(self) -> pd.DataFrame:
@@ -309,6 +310,7 @@ def find_rare_failures(
     simulation: Simulation, target: float, *, chips: int = CHIPS_OF_STAGE, progress: Progress | None = None
 ) -> RareFailures:
     """Run a prepared simulation of one condition; parameters as in :func:`rare_failure`."""
+    whole("chips", chips, FEWEST, 2**31)
     inputs = len(simulation.labels)
     required = required_correct(target, inputs)
     if required < 1:
@@ -321,12 +323,18 @@ def find_rare_failures(
             # The bar ends where a probability of 1e-6 would.
             progress(done, max(done, round(6.4 * chips)), f"chips rarer than {passed:.0e} reached")
 
-    run = subset_simulation(
-        sampler.level,
-        sampler,
-        inputs,
-        samples=chips,
-        batch=sampler.batch,
-        watch=watch,
-    )
+    try:
+        run = subset_simulation(
+            sampler.level,
+            sampler,
+            inputs,
+            samples=chips,
+            batch=sampler.batch,
+            watch=watch,
+        )
+    except EqualLevels:
+        raise UserError(
+            "the worst of these chips do not differ in what their devices draw, so that none can be moved "
+            "towards failure; count failures with simulate instead"
+        ) from None
     return RareFailures(run, required, inputs, run.evaluations)

@@ -190,6 +190,19 @@ def test_the_same_seed_gives_the_same_run_on_any_number_of_threads(digits):
     assert not tables[0]["value"].equals(other["value"])
 
 
+def test_chips_that_all_fail_have_the_interval_of_a_count(digits):
+    found = rl.rare_failure(*digits, rl.Chip(device=rl.devices.gaussian(sigma=0.1)), 1.0, chips=1000)
+    row = found.table().iloc[-1]
+    assert row["value"] == 1 and row["high"] == 1
+    assert row["low"] == pytest.approx(0.025 ** (1 / 1000))
+
+
+def test_chips_that_do_not_differ_are_told(digits):
+    same = rl.Chip(device=rl.devices.gaussian(sigma=0.0), faults=rl.Faults(stuck_low=0.003))
+    with pytest.raises(rl.UserError, match="do not differ in what their devices draw"):
+        rl.rare_failure(*digits, same, 0.7, chips=1000)
+
+
 def test_mistakes(digits):
     network, inputs = digits
     chip = rl.Chip(device=rl.devices.gaussian(sigma=0.08))
@@ -201,7 +214,7 @@ def test_mistakes(digits):
         rare_failure(network, inputs, chip, 1.1)
     with pytest.raises(UserError, match="not of 1 conditions by metric 'per-class'"):
         rare_failure(network, inputs, chip, 0.9, metric="per-class")
-    with pytest.raises(UserError, match="needs at least 1000"):
+    with pytest.raises(UserError, match="chips = 10 must be a whole number from 1000"):
         rare_failure(network, inputs, chip, 0.9, chips=10)
 
 

@@ -233,6 +233,10 @@ def subset_simulation(
     return SubsetRun(tuple(stages), walk.evaluations)
 
 
+class EqualLevels(UserError):
+    """Too many samples have one level, which none can be told to pass."""
+
+
 class _Best:
     """The highest samples of a stage and the one below them, whose level is the next one to pass."""
 
@@ -295,7 +299,7 @@ class _Walk:
         above = float(best.levels[:, 0].min())
         goes_on = best.levels[:, 0] > above
         if not goes_on.any():
-            raise UserError(
+            raise EqualLevels(
                 f"the samples' highest levels are all {above:g}; levels must hardly ever be equal"
             )
         chains = best.samples[goes_on]
