@@ -376,6 +376,9 @@ def test_groups_by_pattern():
         ({"groups": {"a": "conv*"}}, r"groups\['a'\] = 'conv\*' names none of the layers fc1, fc2"),
         ({"groups": {"fc2": "fc1"}}, "cannot have the name"),
         ({"groups": {"all": "fc1"}}, "cannot have the name"),
+        ({"groups": ["fc1"]}, "must be a mapping of names to patterns"),
+        ({"groups": {"a": ["fc1", "fc2"]}}, "must be a mapping of names to patterns"),
+        ({"measures": "shapley"}, "must be a list of names"),
         ({"measures": ["worth"]}, "must be some of together, one_noisy"),
         ({"measures": []}, "must be some of together, one_noisy"),
         ({"of": "wires"}, '"layers" or "effects"'),
@@ -389,6 +392,17 @@ def test_wrong_questions_are_told(options, told):
         measure_sensitivity(digits(), **options)
 
 
+def test_one_group_has_all_of_the_variance_and_interacts_with_nothing():
+    chip = rl.Chip(device=rl.devices.gaussian(sigma=0.1), layers={"fc1": rl.LayerChip(analog=False)})
+    rows = measure_sensitivity(digits(chip)).set_index("measure")
+    assert (rows.loc[["sobol_first", "sobol_total", "shapley_effects"], ["value", "low", "high"]] == 1).all(
+        axis=None
+    )
+    assert (rows.loc[["interaction"], ["value", "low", "high"]] == 0).all(axis=None)
+    values = rows["value"]
+    assert values["together"] == pytest.approx(values["one_noisy"]) == pytest.approx(values["shapley"])
+
+
 def test_chips_that_do_not_differ_have_no_variance_to_share():
     ideal = rl.Chip(device=rl.devices.ideal(), tile=rl.Tile(adc=rl.ADC(bits=4)))
     with pytest.raises(rl.UserError, match="nothing is drawn for these chips"):
@@ -397,6 +411,11 @@ def test_chips_that_do_not_differ_have_no_variance_to_share():
         measure_sensitivity(digits(ideal), measures=["sobol_total"])
     with pytest.raises(rl.UserError, match="no effects: nothing is to blame"):
         measure_sensitivity(digits(rl.Chip(device=rl.devices.ideal())), "effects")
+    rows = measure_sensitivity(digits(ideal))
+    assert (
+        set(rows["measure"]) >= {"one_noisy", "shapley"} and not rows["measure"].str.startswith("sobol").any()
+    )
+    assert "do not differ at all" in rows.attrs["left_out"]["sobol_first"]
     rows = measure_sensitivity(digits(ideal), "effects", measures=["one_noisy"])
     assert rows["method"].tolist() == ["paired: all chips equal: exact binomial bound"]
 
@@ -477,7 +496,10 @@ def test_the_study_writes_its_table_and_figure(tmp_path, capsys):
     assert (tmp_path / "figure.pdf").is_file()
     told = capsys.readouterr().out
     # The last line holds a path as long as it is.
-    assert "one_noisy (one group noisy; points)" in told and max(map(len, told.splitlines()[:-1])) <= 100
+    assert (
+        "one_noisy (one group noisy; points of accuracy lost)" in told
+        and max(map(len, told.splitlines()[:-1])) <= 100
+    )
     assert main([*arguments, "--describe"]) == 0
     assert "6 runs, 180 chips x 60 inputs = 10,800 evaluations" in " ".join(capsys.readouterr().out.split())
 
@@ -499,6 +521,10 @@ def test_the_figure_has_a_panel_a_measure_and_a_dot_a_group():
         panels[0].get_xlabel() == "Accuracy drop (points)" and panels[1].get_xlabel() == "Share of variance"
     )
     assert [label.get_text() for label in panels[0].get_yticklabels()] == ["fc1", "fc2"]
+    (legend,) = panels[0].get_figure().legends
+    assert legend.get_texts()[0].get_text() == "95 % interval over chips, these inputs"
+    analytic = found[found["measure"] == "one_noisy"].assign(measure="analytic")
+    assert sensitivity_dots(analytic).axes[0].get_xlabel() == "Points per factor e of variance"
     assert (
         sensitivity_dots(found[found["measure"] == "interaction"]).axes[0].get_title("left") == "Interaction"
     )

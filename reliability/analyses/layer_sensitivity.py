@@ -90,7 +90,7 @@ def sensitivity_text(found: pd.DataFrame) -> str:
     width = max(12, *(len(group) for group in found["group"]))
     for measure, rows in found.groupby("measure", sort=False):
         about, unit = MEASURES[str(measure)].about, str(rows["unit"].iloc[0])
-        scale, form, what = (100, ".2f", "points") if unit == DROP else (1, ".3f", unit)
+        scale, form, what = (100, ".2f", "points of accuracy lost") if unit == DROP else (1, ".3f", unit)
         # Losses by second derivatives are as small as variances.
         form = ".3g" if unit == LOSS else form
         lines.append(f"{measure} ({about}; {what})")
@@ -107,5 +107,8 @@ def sensitivity_text(found: pd.DataFrame) -> str:
                 f"({rows['method'].iloc[0]})", 100, initial_indent="  ", subsequent_indent="  "
             )
     lines.append("")
-    lines.append(f"{found['level'].iloc[0]:.0%} intervals; ranks of one measure hold together at that level.")
+    level = f"{found['level'].iloc[0]:.0%}"
+    lines.append(
+        f"{level} intervals over chips, on these inputs; ranks of one measure hold together at that level."
+    )
     return "\n".join(lines)

@@ -61,7 +61,7 @@ def _analytic(question: Question, drops: Drops) -> Estimate:
     network = _analytic_network(question.setting)
     table = network.layer_table().set_index("layer")["slope"]
     values = [-sum(table[layer] for layer in layers) for layers in question.groups.values()]
-    return exact(question, values, network.check().describe())
+    return exact(question.groups, values, network.check().describe())
 
 
 def _curvature(question: Question, drops: Drops) -> Estimate:
@@ -78,7 +78,7 @@ def _curvature(question: Question, drops: Drops) -> Estimate:
             variance = rolled(own.variance, layer, own.crossbar.source)
             total += 0.5 * float((variance * second[name]).sum())
         values.append(total)
-    return exact(question, values, "SWIM recursion")
+    return exact(question.groups, values, "SWIM recursion")
 
 
 @functools.lru_cache(maxsize=1)

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from reliability.sensitivity.drops import Drops
-from reliability.sensitivity.question import Question
 from reliability.statistics.crossed import chips_interval
 from reliability.statistics.interval import CHIPS
 from reliability.statistics.shares import Shares
 
 _EQUAL = "paired: all chips equal: exact binomial bound"
+_DIFFERENT = "paired: Student t over chips, corrected for skewness"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ def of_chips(drops: Drops, groups: Sequence[str], values: np.ndarray, reach: flo
         values.mean(axis=1),
         np.array([interval.low for interval in intervals]),
         np.array([interval.high for interval in intervals]),
-        [_EQUAL if (row == row[0]).all() else "paired: Student t over chips" for row in values],
+        [_EQUAL if (row == row[0]).all() else _DIFFERENT for row in values],
         CHIPS,
         values.T,
     )
@@ -75,7 +75,7 @@ def of_blocks(estimate: Estimate, orders: np.ndarray, count: int, interval: str)
     return replace(estimate, method=method, varies=f"orders and {CHIPS}")
 
 
-def exact(question: Question, values: Sequence[float], method: str) -> Estimate:
+def exact(groups: Iterable[str], values: Sequence[float], method: str) -> Estimate:
     """Values in which nothing varies."""
     found = np.array(values)
-    return Estimate(tuple(question.groups), found, found, found, method, "nothing: computed", None)
+    return Estimate(tuple(groups), found, found, found, method, "nothing: computed", None)

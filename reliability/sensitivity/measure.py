@@ -15,6 +15,9 @@ LOSS = "cross-entropy"
 """Units of the measures; the variance is that between chips."""
 
 
+Find = Callable[[Question, Drops], Estimate]
+
+
 def _no_runs(question: Question) -> Iterable[Run]:
     return ()
 
@@ -45,7 +48,7 @@ class Measure:
 
     about: str
     unit: str
-    find: Callable[[Question, Drops], Estimate]
+    find: Find
     runs: Callable[[Question], Iterable[Run]] = field(default=_no_runs)
     refuses: Callable[[Question], str | None] = field(default=_never)
     check: Callable[[Question], str | None] = field(default=_never)

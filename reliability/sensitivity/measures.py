@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from reliability.checks import check_names
 from reliability.errors import UserError
 from reliability.sensitivity.computed import COMPUTED
 from reliability.sensitivity.measure import Measure
@@ -22,6 +23,7 @@ class Chosen(NamedTuple):
 
 def check_measures(measures: Sequence[str] | None) -> tuple[str, ...]:
     """The names of measures, all of them by default; a :class:`UserError` for one that there is not."""
+    check_names("measures", measures)
     chosen = tuple(MEASURES if measures is None else dict.fromkeys(measures))
     unknown = [name for name in chosen if name not in MEASURES]
     if unknown or not chosen:

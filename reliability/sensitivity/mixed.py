@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from reliability.errors import UserError
 from reliability.sensitivity.drops import Drops
-from reliability.sensitivity.estimate import Estimate, of_blocks, of_shares
-from reliability.sensitivity.measure import SHARE, Measure
+from reliability.sensitivity.estimate import Estimate, exact, of_blocks, of_shares
+from reliability.sensitivity.measure import SHARE, Find, Measure
 from reliability.sensitivity.question import Question, Run
 from reliability.statistics.shapley import effects_of_order, joined, shapley_effects
 from reliability.statistics.shares import shares_of
 from reliability.statistics.sobol import first_order, total
+
+
+def _unless_alone(find: Find) -> Find:
+    """A single source has all of the variance, whatever an estimator says."""
+
+    def found(question: Question, drops: Drops) -> Estimate:
+        if len(question.sources) > 1:
+            return find(question, drops)
+        return exact(question.sources, [1.0], "by definition: the only source of chance")
+
+    return found
 
 
 def _sobol_arrays(question: Question, drops: Drops) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -19,22 +29,24 @@ def _sobol_arrays(question: Question, drops: Drops) -> tuple[np.ndarray, np.ndar
     return drops.mixed(0), drops.mixed(question.every_source), np.stack(mixed)
 
 
+@_unless_alone
 def _sobol_first(question: Question, drops: Drops) -> Estimate:
     shares = first_order(*_sobol_arrays(question, drops), question.level)
     return of_shares(question.sources, shares, "Saltelli, centred")
 
 
+@_unless_alone
 def _sobol_total(question: Question, drops: Drops) -> Estimate:
     shares = total(*_sobol_arrays(question, drops), question.level)
     return of_shares(question.sources, shares, "Jansen")
 
 
 def _run_sobol(question: Question) -> list[Run]:
-    _check_sources(question)
     sets = dict.fromkeys([0, question.every_source, *(1 << g for g in range(len(question.sources)))])
     return [question.mixed(groups) for groups in sets]
 
 
+@_unless_alone
 def _shapley_effects(question: Question, drops: Drops) -> Estimate:
     if question.source_orders is None:
         mixed = np.stack([drops.mixed(groups) for groups in range(question.every_source + 1)])
@@ -50,7 +62,6 @@ def _shapley_effects(question: Question, drops: Drops) -> Estimate:
 
 
 def _run_shapley_effects(question: Question) -> list[Run]:
-    _check_sources(question)
     if question.source_orders is None:
         return [question.mixed(groups) for groups in range(question.every_source + 1)]
     inner = [
@@ -61,13 +72,16 @@ def _run_shapley_effects(question: Question) -> list[Run]:
     return [question.mixed(0), question.mixed(question.every_source), *inner]
 
 
-def _check_sources(question: Question) -> None:
+def _refuses(question: Question) -> str | None:
     if not question.sources:
-        raise UserError("nothing is drawn for these chips, so that they do not differ: no variance to share")
+        return "nothing is drawn for these chips, so that they do not differ: no variance to share"
+    return None
 
 
 MIXED: dict[str, Measure] = {
-    "sobol_first": Measure("first-order Sobol index", SHARE, _sobol_first, _run_sobol),
-    "sobol_total": Measure("total Sobol index, with interactions", SHARE, _sobol_total, _run_sobol),
-    "shapley_effects": Measure("Shapley effect: adds up to 1", SHARE, _shapley_effects, _run_shapley_effects),
+    "sobol_first": Measure("first-order Sobol index", SHARE, _sobol_first, _run_sobol, _refuses),
+    "sobol_total": Measure("total Sobol index, with interactions", SHARE, _sobol_total, _run_sobol, _refuses),
+    "shapley_effects": Measure(
+        "Shapley effect: adds up to 1", SHARE, _shapley_effects, _run_shapley_effects, _refuses
+    ),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from reliability.sensitivity.drops import Drops
-from reliability.sensitivity.estimate import Estimate, of_blocks, of_chips
+from reliability.sensitivity.estimate import Estimate, exact, of_blocks, of_chips
 from reliability.sensitivity.measure import DROP, Measure
 from reliability.sensitivity.question import ALL, Question, Run
 from reliability.statistics.shapley import joined, shapley_values, shares_of_order
@@ -35,6 +35,8 @@ def _run_one_noisy(question: Question) -> list[Run]:
 
 
 def _interaction(question: Question, drops: Drops) -> Estimate:
+    if len(question.groups) == 1:
+        return exact([ALL], [0.0], "by definition: nothing to interact with")
     more = drops.noisy(question.everything) - _each_alone(question, drops).sum(axis=0)
     return of_chips(drops, [ALL], more[np.newaxis], reach=1.0 + len(question.groups))
 
@@ -86,7 +88,10 @@ NOISY: dict[str, Measure] = {
     "together": Measure("all groups noisy", DROP, _together, _run_together),
     "one_noisy": Measure("one group noisy", DROP, _one_noisy, _run_one_noisy),
     "interaction": Measure(
-        "all groups noisy, less the sum of one group noisy", DROP, _interaction, _run_interaction
+        "all groups noisy, less the sum of one group noisy",
+        DROP,
+        _interaction,
+        _run_interaction,
     ),
     "all_but_one": Measure("what one group adds to all others", DROP, _all_but_one, _run_all_but_one),
     "shapley": Measure("Shapley value: what a group adds, over all orders", DROP, _shapley, _run_shapley),

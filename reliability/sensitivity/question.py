@@ -148,6 +148,11 @@ def question_of(
     if of not in get_args(Of):
         raise UserError(f'of = {of!r} must be "layers" or "effects"')
     check_level(level)
+    if groups and not (isinstance(groups, Mapping) and all(isinstance(own, str) for own in groups.values())):
+        raise UserError(
+            f"groups holds {groups!r}; it must be a mapping of names to patterns, such as "
+            f'{{"small": "conv1, fc*"}}'
+        )
     chips = whole("chips", setting.chips, 3, 2**31)
     crossbars = setting_crossbars(setting)
     names = list(crossbars) if of == "layers" else list(effect_names(resolved(setting.chip)))

@@ -16,6 +16,7 @@ from reliability.sensitivity.measures import MEASURES, checked_measures, chosen_
 from reliability.sensitivity.question import Of, Question, question_of, setting_crossbars
 from reliability.settings import whole
 from reliability.statistics.ranking import ranking
+from reliability.statistics.shares import NothingVaries
 
 MOST = 200_000_000
 """Chips times inputs that are evaluated at most, unless more are allowed."""
@@ -85,9 +86,17 @@ def measure_sensitivity(
     chosen, failed = checked_measures(asked, measures, chosen)
     drops = simulate_runs(asked, runs_of(asked, chosen))
     crossbars = setting_crossbars(setting)
-    tables = [_table(asked, name, MEASURES[name].find(asked, drops), crossbars) for name in chosen]
+    tables, left_out = [], left_out | failed
+    for name in chosen:
+        try:
+            tables.append(_table(asked, name, MEASURES[name].find(asked, drops), crossbars))
+        except NothingVaries as error:
+            # Known after the runs only; the other measures have their values all the same.
+            if measures is not None:
+                raise UserError(f"measure {name!r}: {error}") from None
+            left_out[name] = str(error)
     found = pd.concat(tables, ignore_index=True)
-    found.attrs["left_out"] = left_out | failed
+    found.attrs["left_out"] = left_out
     return found
 
 

@@ -21,6 +21,10 @@ from reliability.errors import UserError
 from reliability.statistics.interval import Interval, check_level
 
 
+class NothingVaries(UserError):
+    """There is no variance to share."""
+
+
 @dataclass(frozen=True, eq=False)
 class Shares:
     """Shares of one variance, estimated from the same samples.
@@ -61,7 +65,9 @@ def shares_of(parts: ArrayLike, whole: ArrayLike, level: float = 0.95) -> Shares
     Raises
     ------
     UserError
-        When there are fewer than 3 samples, or nothing varies.
+        When there are fewer than 3 samples.
+    NothingVaries
+        When the samples are all equal.
     """
     check_level(level)
     numerators, denominators = np.asarray(parts, np.float64), np.asarray(whole, np.float64)
@@ -70,7 +76,7 @@ def shares_of(parts: ArrayLike, whole: ArrayLike, level: float = 0.95) -> Shares
         raise UserError(f"Shares of a variance were asked of {samples} samples; at least 3 are needed.")
     total = float(denominators.mean())
     if not total > 0.0:
-        raise UserError(f"Shares of a variance were asked of {samples} samples that do not differ at all.")
+        raise NothingVaries(f"shares of a variance were asked of {samples} samples that do not differ at all")
     value = numerators.mean(axis=0) / total
     contributions = value + (numerators - value * denominators[:, np.newaxis]) / total
     ends = [fieller_interval(column, denominators, level) for column in numerators.T]
