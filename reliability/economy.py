@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, fdtri, logit, ndtr, ndtri
 
-from reliability.analytic import AnalyticNetwork
+from reliability.analytic import AnalyticNetwork, Check
 from reliability.checks import check, is_number
 from reliability.chip import Chip
 from reliability.datasets import Dataset
@@ -34,7 +34,7 @@ from reliability.statistics.controlled import (
     inclusion_probabilities,
     systematic_sample,
 )
-from reliability.statistics.interval import CHIPS
+from reliability.statistics.interval import CHIPS, check_level
 from reliability.statistics.lifetime import required_correct
 from reliability.surrogate import Surrogate, uncertain_inputs
 from reliability.training_inputs import Calibration
@@ -58,6 +58,8 @@ _DOUBTFUL = 10
 # Evaluated chips that must fail, and that must pass, for an interval of a tail.
 _FEWEST = 25
 _TIMED = 16
+# Standard errors by which the estimate and the plain one may differ.
+_AGREES = 3.0
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,15 @@ class Economy:
         Two rows, the estimate and the plain one from the chips of the analytic network's check:
         ``estimand``, ``value``, ``low``, ``high``, ``level``, ``method``, ``varies``, ``chips``,
         ``evaluations`` (chips times inputs), ``seconds`` (without the surrogate and its check); of the first
-        also ``gain`` (plain evaluations over its own, at equal width, with ``gain_low``, ``gain_high``) and
-        ``gain_seconds`` (the same of time).
+        also ``gain`` (plain evaluations over its own, at equal width, with ``gain_low``, ``gain_high``),
+        ``gain_seconds`` (the same of time) and ``agrees`` (whether the two estimates differ by at most three
+        standard errors of their difference).
+    check : Check
+        The analytic network beside its simulated chips.
     """
 
     table: pd.DataFrame
+    check: Check
 
     @property
     def value(self) -> float:
@@ -116,27 +122,38 @@ def estimate_mean(
     Raises
     ------
     UserError
-        If the analytic network does not know one of the chip's effects, or single reads of a partly frozen
-        fluctuation would depend on the number of inputs.
+        If the analytic network does not know one of the chip's effects, single reads of a partly frozen
+        fluctuation would depend on the number of inputs, the surrogate is another chip's, or the width is out
+        of reach.
     RunError
         If the analytic network disagrees with simulated chips.
     """
     wanted = 0.001 if half_width is None else half_width
     check(is_number(wanted, 0, 1) and 0 < wanted < 1, "half_width", half_width, "a fraction, such as 0.001")
     whole("inputs_per_chip", inputs_per_chip, 1, 2**31)
+    if chips is not None:
+        whole("chips", chips, 1, _MOST_CHIPS)
+    check_level(level)
     analytic, surrogate = _prepared(network, inputs, chip, time_s, calibration, threads, surrogate)
-    scores = analytic.check().scores
+    compared = analytic.check()
+    scores = compared.scores
     start = time.perf_counter()
     simulation = analytic.simulation.redrawn(seed, "certify")
     total = len(analytic.labels)
     each = min(inputs_per_chip, total)
     sampler = Panels(analytic, surrogate, simulation, each, seed)
-    per_panel = _PILOT if chips is None else math.ceil(whole("chips", chips, 1, _MOST_CHIPS) / PANELS)
+    per_panel = _PILOT if chips is None else math.ceil(chips / PANELS)
     sampler.add(per_panel)
     found = sampler.estimate(level)
     if chips is None:
-        while (found.high - found.low) / 2 > wanted and sampler.chips < _MOST_CHIPS:
+        while (found.high - found.low) / 2 > wanted:
             growth = ((found.high - found.low) / (2 * wanted)) ** 2
+            if growth * sampler.chips > _MOST_CHIPS:
+                raise UserError(
+                    f"half_width = {wanted:g} takes about {growth * sampler.chips:.1g} chips, allowed are "
+                    f"{_MOST_CHIPS:,}: {sampler.chips:,} reach {(found.high - found.low) / 2:.1g}; ask for a "
+                    f"wider one"
+                )
             more = math.ceil(sampler.chips / PANELS * (min(growth, 16.0) - 1) * 1.1)
             sampler.add(max(more, 1))
             found = sampler.estimate(level)
@@ -151,7 +168,8 @@ def estimate_mean(
     plain = controlled_mean(scores, np.zeros(len(scores)), level=level)
     beside = _row("mean", plain, "plain, t over chips", level)
     variance = float(scores.var(ddof=1))
-    return Economy(_against(own, found, beside, variance, total, len(scores), _seconds_a_chip(simulation)))
+    table = _against(own, found, beside, variance, total, len(scores), _seconds_a_chip(simulation))
+    return Economy(table, compared)
 
 
 def estimate_tail(
@@ -194,11 +212,15 @@ def estimate_tail(
         If too few of the chips fail, or pass, for an interval; :func:`reliability.rare_failure` is for small
         shares.
     """
-    analytic, surrogate = _prepared(network, inputs, chip, time_s, calibration, threads, surrogate)
-    if not 0 < share <= 1:
+    if not (is_number(share, 0, 1) and share > 0):
         raise UserError(f"share = {share!r} must be above 0 and at most 1")
+    if not (is_number(target, 0, 1) and target > 0):
+        raise UserError(f"target = {target!r} must be an accuracy above 0 and at most 1")
     whole("chips", chips, 100, _MOST_CHIPS)
-    scores = analytic.check().scores
+    check_level(level)
+    analytic, surrogate = _prepared(network, inputs, chip, time_s, calibration, threads, surrogate)
+    compared = analytic.check()
+    scores = compared.scores
     start = time.perf_counter()
     simulation = analytic.simulation.redrawn(seed, "certify")
     total = len(analytic.labels)
@@ -241,10 +263,12 @@ def estimate_tail(
     }
     failures = int((np.rint(scores * total) < needed).sum())
     low, high = clopper_pearson(failures, len(scores), level)
-    plain = Controlled(failures / len(scores), 0.0, low, high, 0.0, 0)
+    plain_error = math.sqrt(value * (1 - value) / len(scores))
+    plain = Controlled(failures / len(scores), plain_error, low, high, 0.0, 0)
     beside = _row("tail", plain, "plain, Clopper-Pearson", level)
     a_chip = _seconds_a_chip(simulation)
-    return Economy(_against(own, found, beside, value * (1 - value), total, len(scores), a_chip))
+    table = _against(own, found, beside, value * (1 - value), total, len(scores), a_chip)
+    return Economy(table, compared)
 
 
 class Panels:
@@ -331,10 +355,13 @@ def _prepared(
     surrogate: Surrogate | None,
 ) -> tuple[AnalyticNetwork, Surrogate]:
     """The analytic network and its surrogate, checked."""
-    if surrogate is None:
-        analytic = AnalyticNetwork(
-            network, inputs, chip, time_s=time_s, calibration=calibration, threads=threads
+    analytic = AnalyticNetwork(network, inputs, chip, time_s=time_s, calibration=calibration, threads=threads)
+    if surrogate is not None and surrogate.analytic.fingerprint() != analytic.fingerprint():
+        raise UserError(
+            "the surrogate is that of another network, chip, time, calibration or other inputs: make one of "
+            "these, Surrogate(AnalyticNetwork(...))"
         )
+    if surrogate is None:
         uncertain = len(uncertain_inputs(analytic.right))
         if uncertain < _DOUBTFUL:
             raise UserError(
@@ -390,7 +417,9 @@ def _against(
     chips = variance / found.error**2 if found.error > 0 else math.inf
     gain = chips * total / own["evaluations"]
     # Both variances are estimates.
-    ratio = fdtri(seen - 1, max(found.df, 1), [0.975, 0.025])
+    ratio = fdtri(seen - 1, max(found.df, 1), [0.5 + own["level"] / 2, 0.5 - own["level"] / 2])
     own = own | {"gain": gain, "gain_low": gain / ratio[0], "gain_high": gain / ratio[1]}
+    apart, joint = own["value"] - plain["value"], math.hypot(own["error"], plain["error"])
+    own["agrees"] = abs(apart) <= _AGREES * joint
     own["gain_seconds"] = chips * seconds_a_chip / own["seconds"]
     return pd.DataFrame([own, plain])

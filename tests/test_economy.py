@@ -146,3 +146,42 @@ def test_partly_frozen_telegraph_noise_is_refused(subject):
 def test_a_width_that_is_none_is_refused(subject, surrogate, half_width):
     with pytest.raises(UserError, match="half_width = "):
         estimate_mean(*subject, GAUSSIAN, half_width=half_width, surrogate=surrogate)
+
+
+def test_a_width_out_of_reach_is_refused_after_the_pilot(subject, surrogate):
+    with pytest.raises(UserError, match=r"half_width = 1e-09 takes about \S+ chips, allowed are 1,048,576"):
+        estimate_mean(*subject, GAUSSIAN, half_width=1e-9, surrogate=surrogate)
+
+
+def test_a_surrogate_of_something_else_is_refused(subject, surrogate):
+    network, data = subject
+    others = (
+        (network, data, rl.Chip(device=rl.devices.gaussian(sigma=0.12)), 0.0),
+        (network, data, GAUSSIAN, 1.0),
+        (network, data.head(200), GAUSSIAN, 0.0),
+    )
+    for *other, time_s in others:
+        for estimate in (estimate_mean, partial(estimate_tail, target=0.9)):
+            with pytest.raises(UserError, match="the surrogate is that of another"):
+                estimate(*other, time_s=time_s, surrogate=surrogate)
+
+
+def test_what_is_not_allowed_is_refused_at_once(subject, monkeypatch):
+    monkeypatch.setattr("reliability.economy.AnalyticNetwork", None)
+    with pytest.raises(UserError, match="chips = 0"):
+        estimate_mean(*subject, GAUSSIAN, chips=0)
+    with pytest.raises(UserError, match="level of confidence"):
+        estimate_mean(*subject, GAUSSIAN, level=95)
+    for target in (0, "0.9", 1.2):
+        with pytest.raises(UserError, match=f"target = {target!r}"):
+            estimate_tail(*subject, GAUSSIAN, target)
+
+
+def test_the_plain_estimate_stands_beside_it(subject, surrogate):
+    found = estimate_mean(*subject, GAUSSIAN, chips=256, surrogate=surrogate)
+    own, plain = found.table.iloc[0], found.table.iloc[1]
+    assert plain["value"] == pytest.approx(found.check.simulated, abs=1e-12)
+    apart = abs(own["value"] - plain["value"]) / np.hypot(own["error"], plain["error"])
+    assert own["agrees"] == (apart <= 3)
+    wide = estimate_mean(*subject, GAUSSIAN, chips=256, surrogate=surrogate, level=0.5).table.iloc[0]
+    assert own["gain_low"] < wide["gain_low"] < wide["gain_high"] < own["gain_high"]
