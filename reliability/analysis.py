@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from reliability.checks import check_kind
 from reliability.chip import Chip
-from reliability.datasets import Dataset
+from reliability.datasets import Dataset, as_dataset
 from reliability.errors import UserError
 from reliability.latents import Role, Seeds
 from reliability.metrics import Metric
@@ -36,8 +37,8 @@ class Setting:
     Attributes
     ----------
     network : Network
-    dataset : Dataset
-        Test inputs.
+    dataset : Dataset, or pair of arrays (x, y)
+        Test inputs; a pair becomes a dataset.
     chip : Chip
     time_s : float
         Evaluation time, seconds.
@@ -68,6 +69,9 @@ class Setting:
     progress: Progress | None = None
 
     def __post_init__(self) -> None:
+        check_kind("network", self.network, Network)
+        check_kind("chip", self.chip, Chip)
+        object.__setattr__(self, "dataset", as_dataset("inputs", self.dataset))
         whole("chips", self.chips, 1, 2**31)
 
     def simulation(

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from reliability.checks import check_kind
 from reliability.chip import Chip, LayerChip
 from reliability.crossbar import chip_network
-from reliability.datasets import Dataset
+from reliability.datasets import Dataset, as_dataset
 from reliability.effects import resolved
 from reliability.errors import UserError
 from reliability.latents import Role
@@ -58,7 +59,7 @@ class OutputErrors:
 
 def output_errors(
     network: Network,
-    inputs: Dataset,
+    inputs: Dataset | tuple[Any, Any],
     chip: Chip,
     *,
     of: str = LOGITS,
@@ -103,6 +104,9 @@ def output_errors(
         rounding, or a setting is not allowed.
     """
     whole("chips", chips, 1, 2**31)
+    check_kind("network", network, Network)
+    check_kind("chip", chip, Chip)
+    inputs = as_dataset("inputs", inputs)
     if of == WEIGHTS and not alone:
         return _of_weights(network, chip, chips, time_s, seed, role)
     options: dict[str, Any] = {

@@ -118,6 +118,8 @@ def test_accuracy_errors_are_the_trials_wrong_decisions(digits):
     found = output_errors(network, inputs, CHIP, of="accuracy", chips=25, seed=2)
     trials = simulate(network, inputs, CHIP, chips=25, seed=2)
     np.testing.assert_allclose(found.values, 1 - trials["accuracy"], atol=1e-12)
+    pair = output_errors(network, (inputs.x, inputs.y), CHIP, of="accuracy", chips=25, seed=2)
+    np.testing.assert_array_equal(pair.values, found.values)
     assert found.step == 1 / 20 and found.varies == "chips, these inputs"
 
 
@@ -155,6 +157,14 @@ def test_the_study_writes_its_tables_and_figure(tmp_path, capsys):
     assert (out / "figure.pdf").is_file() and (out / "figure.png").is_file()
     assert json.loads((out / "provenance.json").read_text())["settings"]["analysis"]["of"] == "accuracy"
     printed = capsys.readouterr().out
+    # Errors are shares of decisions.
+    assert (
+        tables["tails"]
+        .loc[tables["tails"]["parameter"] == "quantile", ["low", "high"]]
+        .stack()
+        .between(0, 1)
+        .all()
+    )
     assert "Best by AICc: " in printed and "one in 1000 beyond" in printed
     assert max(len(line) for line in printed.splitlines() if str(out) not in line) <= 100
 
