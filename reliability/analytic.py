@@ -271,14 +271,15 @@ class AnalyticNetwork:
             good = scores.dtype == np.float64 and scores.shape == (chips,)
             return good and bool(((scores >= 0) & (scores <= 1)).all())
 
-        found = Check(self.accuracy, kept("checks", self._fingerprint(chips), simulate, holds))
+        found = Check(self.accuracy, kept("checks", self.fingerprint(chips), simulate, holds))
         if not found.agrees:
             raise RunError(
                 f"the analytic network does not describe this chip: {found.describe()}; it is not used here"
             )
         return found
 
-    def _fingerprint(self, chips: int) -> str:
+    def fingerprint(self, chips: int = 0) -> str:
+        """Digest of network, inputs and operating point, and of so many simulated chips."""
         # Arithmetic and code, since what is kept outlives the machine and the version.
         chip = as_table(replace(self.chip, name=""))
         laws = chip_files(chip) | law_sources(self.chip)

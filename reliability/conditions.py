@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from reliability.checks import is_whole
+from reliability.checks import is_whole, kind_of
 from reliability.chip import Chip
 from reliability.effects import EACH, choices, resolved
 from reliability.errors import UserError
 from reliability.refresh import programming_at
-from reliability.settings import get, put
+from reliability.settings import check_field, get, put
 
 TIME = "time_s"
 EFFECTS = "effects"
@@ -95,12 +95,20 @@ def expand(chip: Chip, vary: Mapping[str, Sequence[Any]] | None, time_s: float =
     Raises
     ------
     UserError
-        If a field is unknown, a value is not allowed, or a field has no or repeated values.
+        If ``vary`` is no mapping, a field is unknown, a value is not allowed, or a field has no or repeated
+        values.
     """
+    if vary is not None and not isinstance(vary, Mapping):
+        raise UserError(
+            f"vary holds {kind_of(vary)}; it must be a mapping of fields to lists of values, such as "
+            f'{{"time_s": [0, 3600]}}'
+        )
     vary = {str(field): _values(field, values) for field, values in (vary or {}).items()}
     for field in vary:
         if field in _TAKEN:
             raise UserError(f"vary.{field} is not a field of the chip")
+        if field not in (TIME, READ):
+            check_field(chip, field.partition(".")[0], "vary", also=(TIME, READ))
     conditions: list[dict[str, Any]] = []
     places: list[Place] = []
     chips: list[tuple[Chip, int, str, int]] = []

@@ -26,6 +26,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from reliability.checks import check_kind
 from reliability.derivatives import (
     Activations,
     Own,
@@ -73,7 +74,7 @@ def second_derivatives(
     Raises
     ------
     UserError
-        If there is no such method, or inputs and labels do not fit the network.
+        If there is no such method, there are no inputs, or they and their labels do not fit the network.
 
     Notes
     -----
@@ -82,9 +83,12 @@ def second_derivatives(
     by ``1 / k``. It adds twice the first derivative to the result, which is left out here.
     In float64, since differences of nearly equal probabilities decide.
     """
+    check_kind("network", network, Network)
     if method not in get_args(Method):
         raise UserError(f'method = {method!r} must be "swim", "gauss-newton" or "hessian"')
     x = network.prepare(np.asarray(inputs)).astype(np.float64)
+    if not len(x):
+        raise UserError("there are no inputs: a mean loss takes one at least")
     y = np.asarray(labels)
     if y.shape != x.shape[:1] or y.dtype.kind not in "ui" or (y >= network.classes).any() or (y < 0).any():
         raise UserError(

@@ -13,9 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from reliability.checks import check_kind, kind_of
 from reliability.cifar import read_cifar10
 from reliability.errors import UserError
 from reliability.npz import read_npz
@@ -110,8 +112,16 @@ def load_dataset(name: str, folder: str | Path | None = None, split: str = "test
     UserError
         If the name or split is unknown, the folder is missing, or a file cannot be read.
     """
+    check_kind("name", name, str)
+    if folder is not None:
+        check_kind("folder", folder, str, Path)
     reader = READERS.get(name)
     if reader is None:
+        own, colon, place = name.partition(":")
+        if colon and own in READERS:
+            # As the command line names it.
+            apart = f'"{own}", "{place}"' if place else f'"{own}"'
+            raise UserError(f"there is no dataset {name!r}: write load_dataset({apart})")
         raise UserError(f"there is no dataset {name!r}: known are {', '.join(READERS)}")
     if split not in SPLITS:
         raise UserError(f"dataset {name!r} has no split {split!r}: known are {', '.join(SPLITS)}")
@@ -135,6 +145,24 @@ def parse_dataset(text: str, split: str = "test") -> Dataset:
 def from_arrays(x: np.ndarray, y: np.ndarray) -> Dataset:
     """Make a dataset of inputs ``x``, shape (N, ...), and labels ``y``, shape (N,)."""
     return Dataset("arrays", x, y, "arrays given in Python")
+
+
+def as_dataset(name: str, inputs: Dataset | tuple[Any, Any]) -> Dataset:
+    """Inputs in either form in which they are given, as a dataset.
+
+    Raises
+    ------
+    UserError
+        If they are neither a dataset nor a pair of arrays; ``name`` is what the caller calls them.
+    """
+    if isinstance(inputs, Dataset):
+        return inputs
+    if not isinstance(inputs, tuple | list) or len(inputs) != 2:
+        raise UserError(
+            f"{name} holds {kind_of(inputs)}; it must be a Dataset (load_dataset makes one of its name) or a "
+            f"pair of arrays (x, y)"
+        )
+    return from_arrays(*inputs)
 
 
 def check_labels(dataset: Dataset, classes: int) -> None:

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from reliability.checks import check_kind
 from reliability.errors import UserError
 from reliability.layers import LAYERS, BatchNorm, Conv2d, Flatten, Layer, Linear, ReLU, Softmax, arrays_of
 from reliability.npz import read_npz, write_npz
@@ -65,9 +68,8 @@ class Network:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(self.nodes))
-        object.__setattr__(self, "input_shape", tuple(int(n) for n in self.input_shape))
-        if not self.input_shape or min(self.input_shape) < 1:
-            raise UserError(f"network {self.name!r}: input_shape {self.input_shape} needs lengths above 0")
+        object.__setattr__(self, "input_shape", _lengths(self.input_shape))
+        check_kind("preprocessing", self.preprocessing, Preprocessing)
         channels = len(self.preprocessing.mean)
         if channels != 1 and (len(self.input_shape) != 3 or channels != self.input_shape[0]):
             raise UserError(
@@ -208,6 +210,16 @@ class Network:
         write_npz(Path(path), {**arrays, "network": np.frombuffer(text, np.uint8)}, "network file")
 
 
+def _lengths(input_shape: Any) -> tuple[int, ...]:
+    """The shape of one input, checked."""
+    lengths = tuple(input_shape) if isinstance(input_shape, Iterable) else ()
+    if not lengths or not all(isinstance(n, Integral) and int(n) > 0 for n in lengths):
+        raise UserError(
+            f"input_shape = {input_shape!r} must be whole lengths above 0, such as (64,) or (1, 28, 28)"
+        )
+    return tuple(int(n) for n in lengths)
+
+
 def mlp(
     weights: list[np.ndarray],
     biases: list[np.ndarray | None],
@@ -227,14 +239,28 @@ def mlp(
         Shape of one input where it is not a vector.
     preprocessing : Preprocessing, optional
     name, about : str
+
+    Raises
+    ------
+    UserError
+        If there are no weights, they have not as many biases, or they do not fit each other.
     """
-    shape = tuple(input_shape) if input_shape else (np.shape(weights[0])[1],)
+    for what, arrays in (("weights", weights), ("biases", biases)):
+        check_kind(what, arrays, list, tuple, np.ndarray)
+    if not 0 < len(weights) == len(biases):
+        raise UserError(
+            f"an mlp takes one matrix of weights or more and as many biases (each an array or None), was "
+            f"given {len(weights)} and {len(biases)}"
+        )
+    layers = [Linear(weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+    shape = _lengths(layers[0].weight.shape[1:] if input_shape is None else input_shape)
     nodes = [Node("flatten", Flatten())] if len(shape) != 1 else []
-    for i, (weight, bias) in enumerate(zip(weights, biases, strict=True), start=1):
-        nodes.append(Node(f"fc{i}", Linear(weight, bias), (nodes[-1].name if nodes else INPUT,)))
-        if i < len(weights):
+    for i, layer in enumerate(layers, start=1):
+        nodes.append(Node(f"fc{i}", layer, (nodes[-1].name if nodes else INPUT,)))
+        if i < len(layers):
             nodes.append(Node(f"relu{i}", ReLU(), (f"fc{i}",)))
-    return Network(tuple(nodes), shape, preprocessing or Preprocessing(), name, about)
+    own = Preprocessing() if preprocessing is None else preprocessing
+    return Network(tuple(nodes), shape, own, name, about)
 
 
 def fold_batch_norms(network: Network) -> Network:
@@ -287,6 +313,7 @@ def load_network(name: str | Path) -> Network:
     """
     import reliability.data as data
 
+    check_kind("name", name, str, Path)
     path = Path(data.folder() / f"{str(name).replace('-', '_')}.npz")
     if str(name) not in data.NETWORKS:
         path = Path(name)

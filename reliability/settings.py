@@ -95,12 +95,9 @@ def put(target: Any, path: str, value: Any, whole: str | None = None) -> Any:
     place = f"{whole}.{head}" if whole else head
     if not dataclasses.is_dataclass(target):
         raise UserError(f"{whole} holds a plain value and has no field {head!r}")
-    fields = {f.name: f for f in dataclasses.fields(target) if f.init}
     if isinstance(target, Device) and head == "law" and not rest:
         return convert(Device, {"law": value}, whole or "device")
-    if head not in fields:
-        known = ", ".join(fields)
-        raise UserError(f"{place} is not a field; fields of {whole or 'this'} are {known}")
+    check_field(target, head, whole)
     current = getattr(target, head)
     hint = typing.get_type_hints(type(target))[head]
     if rest and isinstance(current, MappingType):
@@ -116,13 +113,23 @@ def put(target: Any, path: str, value: Any, whole: str | None = None) -> Any:
     return dataclasses.replace(cast(Any, target), **{head: new})
 
 
+def check_field(target: Any, name: str, whole: str | None = None, also: Sequence[str] = ()) -> None:
+    """Raise :class:`UserError` unless a dataclass, at the path ``whole``, has a field of this name.
+
+    ``also`` are names that are no fields of it, but allowed in the same place.
+    """
+    fields = [*also, *(f.name for f in dataclasses.fields(target) if f.init)]
+    if name not in fields:
+        place = f"{whole}.{name}" if whole else name
+        owner = whole or f"a {type(target).__name__.lower()}"
+        raise UserError(f"{place} is not a field; fields of {owner} are {', '.join(fields)}")
+
+
 def put_all(target: Any, table: MappingType, whole: str) -> Any:
     """A copy of a dataclass with several fields replaced at once, for those that are checked together."""
     hints = typing.get_type_hints(type(target))
-    fields = [f.name for f in dataclasses.fields(target) if f.init]
     for key in table:
-        if key not in fields:
-            raise UserError(f"{whole}.{key} is not a field; fields of {whole} are {', '.join(fields)}")
+        check_field(target, key, whole)
     values = {key: convert(hints[key], value, f"{whole}.{key}") for key, value in table.items()}
     return dataclasses.replace(target, **values)
 
@@ -215,7 +222,11 @@ def describe_fields(target: Any, prefix: str = "") -> list[tuple[str, Any, str]]
 def _put_entry(entries: MappingType, path: str, value: Any, hint: Any, whole: str) -> dict:
     """The mapping with one entry set; entries that are no dataclasses may hold dots in their names."""
     if not dataclasses.is_dataclass(hint):
-        return {**entries, path.strip('"'): convert(hint, value, f"{whole}.{path}")}
+        place = f"{whole}.{path}"
+        if hint is str and isinstance(value, list):
+            joined = ",".join(map(str, value))
+            raise UserError(f'{place} = {value!r} must be text, such as {place}="{joined}"')
+        return {**entries, path.strip('"'): convert(hint, value, place)}
     name, rest = _split(path)
     place = f"{whole}.{name}"
     new = (
@@ -303,7 +314,7 @@ def _with_local_laws(table: Any, folder: Path) -> Any:
 def as_table(target: Any) -> Any:
     """A dataclass tree as plain tables, as a chip file or a record of settings holds it."""
     if isinstance(target, Device):
-        law = target.law
+        law = law_name(target)
         fields = {f.name: as_table(getattr(target, f.name)) for f in dataclasses.fields(target) if f.init}
         return {"law": law, **fields}
     if dataclasses.is_dataclass(target):

@@ -17,12 +17,13 @@ from reliability.by_design import ByDesign
 from reliability.calibration import Ranges
 from reliability.calibrator import Calibrator
 from reliability.cell_records import EFFECT_KERNELS, effect_kernels
+from reliability.checks import check_kind
 from reliability.chip import Chip
 from reliability.compensation import is_adapted
 from reliability.conditions import Sweep, expand, join_levels
 from reliability.cores import available_cores
 from reliability.crossbar import chip_network, crossbars_of
-from reliability.datasets import Dataset, check_labels, from_arrays
+from reliability.datasets import Dataset, as_dataset, check_labels
 from reliability.errors import UserError
 from reliability.kernels.adapt import run_adapted_worker
 from reliability.kernels.engine import run_worker
@@ -33,7 +34,7 @@ from reliability.metrics import Metric, as_metric, ranks_of
 from reliability.network import Network
 from reliability.plan import Compiled, compile_plan
 from reliability.settings import whole
-from reliability.training_inputs import Calibration
+from reliability.training_inputs import Calibration, check_calibration
 
 # Weights of all variants of a chip that a thread keeps (256 MiB).
 _MOST_WEIGHTS = 1 << 26
@@ -75,10 +76,11 @@ class Simulation:
         arithmetic: Arithmetic = "auto",
         calibration: Calibration | Callable[[], Dataset] | None = None,
     ) -> None:
-        if not isinstance(chip, Chip):
-            raise UserError(f"chip = {chip!r} must be a Chip; load_chip makes one of a name or a file")
+        check_kind("network", network, Network)
+        check_kind("chip", chip, Chip)
+        check_calibration(calibration)
         self.network, self.chip = network, chip
-        self.dataset = dataset if isinstance(dataset, Dataset) else from_arrays(*dataset)
+        self.dataset = as_dataset("inputs", dataset)
         self.inputs = network.prepare(self.dataset.x)
         check_labels(self.dataset, network.classes)
         self.labels = np.asarray(self.dataset.y)

@@ -190,6 +190,20 @@ def test_prices_weigh_relative_costs():
     assert set(base) == set(COLUMNS)
 
 
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (lambda: count_costs(NETWORK, "pcm"), "chip holds a str; it must be a Chip"),
+        (lambda: count_costs("digits-mlp", CHIP), "network holds a str; it must be a Network"),
+        (lambda: count_costs(NETWORK, CHIP, {}), "model holds a dict; it must be a CostModel"),
+        (lambda: count_costs(NETWORK, CHIP, layers="fc1"), "layers = 'fc1' must be a list of names"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(count, told):
+    with pytest.raises(UserError, match=told):
+        count()
+
+
 def test_wrong_numbers_and_prices_are_refused():
     with pytest.raises(UserError, match="not a number of the table"):
         cost_model(adc_price=1.0)

@@ -218,6 +218,10 @@ def test_what_is_refused():
         second_derivatives(net, x, y, "newton")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="one class from 0 to 9"):
         second_derivatives(net, x, y + 9)
+    with pytest.raises(UserError, match="network holds a str"):
+        second_derivatives("digits-mlp", x, y)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="there are no inputs"):
+        second_derivatives(net, x[:0], y[:0])
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,22 @@ def test_unknown_name_and_split_list_the_known():
         load_dataset("digits", split="validation")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("npz:x.npz",), r"no dataset 'npz:x.npz': write load_dataset\(\"npz\", \"x.npz\"\)$"),
+        (("digits:",), r"write load_dataset\(\"digits\"\)$"),
+        (("none:x",), "no dataset 'none:x': known are digits"),
+        ((None,), "name holds None; it must be a str"),
+        (("npz", 5), "folder holds an int; it must be a str or a Path"),
+    ],
+)
+def test_names_that_are_none_are_told(arguments, told):
+    with pytest.raises(UserError, match=told) as error:
+        load_dataset(*arguments)
+    sentence(error)
+
+
 def test_arrays_are_taken_as_they_are_and_protected():
     x, y = X.astype(np.float64), Y.copy()
     dataset = from_arrays(x, y)

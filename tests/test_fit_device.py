@@ -536,12 +536,22 @@ def test_a_saved_device_is_the_same_device(tmp_path):
         fit.save(tmp_path / "mydevice.csv")
     with pytest.raises(rl.UserError, match="folder that exists"):
         fit.save(tmp_path / "nowhere" / "mydevice.toml")
+    with pytest.raises(rl.UserError, match="path holds None"):
+        fit.save(None)
 
 
 def test_the_figure_shows_all_panels(tmp_path):
     fit = rl.fit_device(measure(LAWS["pcm"], 14, devices=50), measurement_us=0.1)
     fit.plot(tmp_path / "device.png")
     assert (tmp_path / "device.png").stat().st_size > 50_000
+    for path, told in (
+        (tmp_path / "device.xyz", r"must end in one of .*\.pdf, .*\.png"),
+        (tmp_path / "device", "must end in one of"),
+        (tmp_path / "nowhere" / "device.png", "nowhere for figure file device.png does not exist"),
+        (None, "path holds None; it must be a str or a Path"),
+    ):
+        with pytest.raises(rl.UserError, match=told):
+            fit.plot(path)
     axes = fit.figure().axes
     assert len(axes) == 6
     assert all(len(panel.lines) + len(panel.collections) > 0 for panel in axes)
@@ -613,6 +623,33 @@ def test_a_table_that_cannot_be_used_is_told(tmp_path, rows, header, told):
         warnings.simplefilter("ignore")
         with pytest.raises(rl.UserError, match=told):
             rl.fit_device(write(tmp_path / "bad.csv", rows, header))
+
+
+@pytest.mark.parametrize(
+    ("factors", "told"),
+    [
+        ({"g_us": -1.0}, r"median of g_us at targets above 0 is -10\.\d uS"),
+        ({"g_us": 0.0}, "median of g_us at targets above 0 is 0 uS"),
+        ({"g_us": 1e-6, "g_target_us": 1e-6}, r"largest g_target_us is 1e-05 uS, .* \(are these siemens\?\)"),
+    ],
+)
+def test_conductances_of_another_unit_or_sign_are_told(tmp_path, factors, told):
+    table = pd.read_csv(write(tmp_path / "good.csv", good_rows()))
+    with pytest.raises(rl.UserError, match=told):
+        rl.fit_device(table.assign(**{name: factor * table[name] for name, factor in factors.items()}))
+
+
+def test_what_is_no_table_is_told():
+    with pytest.raises(rl.UserError, match=r"measurements holds None; .* a str, a Path or a DataFrame"):
+        rl.fit_device(None)
+
+
+def test_an_untested_assumption_says_what_its_test_takes(tmp_path):
+    found = rl.fit_device(write(tmp_path / "good.csv", good_rows())).goodness(resamples=99).set_index("test")
+    assert np.isnan(found.loc["drift", "p_value"])
+    assert "readings of 20 devices of a state clear of zero at 4 times" in found.loc["drift", "told"]
+    assert np.isfinite(found.loc["residual", "p_value"])
+    assert "untested" not in found.loc["residual", "told"]
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path):

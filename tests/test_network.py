@@ -127,6 +127,29 @@ def test_shapes_that_do_not_fit_name_the_node():
         Network((Node("p", Softmax()),), (2, 2))
 
 
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: mlp([W1, W2], [B1]), "as many biases .* was given 2 and 1"),
+        (lambda: mlp([], [], input_shape=(8, 8)), "one matrix of weights or more .* was given 0 and 0"),
+        (lambda: mlp("ab", [None, None]), "weights holds a str; it must be a list, a tuple or an ndarray"),
+        (lambda: mlp([W1], None), "biases holds None"),
+        (lambda: mlp([B1], [None]), r"weight needs 2 axes, has shape \(3,\)"),
+        (lambda: mlp([W1], [B1], input_shape=4), "input_shape = 4 must be whole lengths above 0"),
+        (lambda: mlp([W1], [B1], input_shape=(2.5,)), r"input_shape = \(2.5,\) must be whole lengths"),
+        (lambda: mlp([W1], [B1], input_shape=()), r"input_shape = \(\) must be whole lengths"),
+        (lambda: mlp([W1], [B1], input_shape="4"), "input_shape = '4' must be whole lengths"),
+        (lambda: mlp([W1], [B1], preprocessing="unit"), "preprocessing holds a str; .* .parse_preprocessing"),
+        (lambda: Network((Node("fc", Linear(W1)),), 4), "input_shape = 4 must be whole lengths above 0"),
+        (lambda: load_network(None), "name holds None; it must be a str or a Path"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(make, told):
+    with pytest.raises(UserError, match=told) as error:
+        make()
+    assert "\n" not in str(error.value)
+
+
 def test_graph_mistakes_name_the_node():
     fc = Node("fc", Linear(W1))
     with pytest.raises(UserError, match="two nodes are named 'fc'"):
@@ -275,7 +298,7 @@ def test_pickles_are_refused_and_not_run(path, tmp_path):
         (["nodes", 1, "name"], "other", "cannot be read"),
         (["nodes"], None, "cannot be read"),
         (["input_shape"], [3, 3], "4 inputs"),
-        (["input_shape"], [float("inf")], "cannot be read"),
+        (["input_shape"], [float("inf")], "whole lengths above 0"),
         (["preprocessing", "std"], [0], "above zero"),
         (["preprocessing", "scale"], "x", "a number for scale"),
     ],

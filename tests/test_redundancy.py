@@ -382,6 +382,7 @@ def test_drift_compensation_counts_all_copies_of_a_column_as_one():
         (lambda: rl.Slices(3, combine="mode"), "slices.combine = 'mode'"),
         (lambda: rl.Mapping(scheme="offset", slices=rl.Slices(2, columns=0.5)), "mapping.slices.columns"),
         (lambda: mapped_network(mlp(4, 3), rl.Chip(mapping=slices(2, columns=(3,)))), "names column 3"),
+        (lambda: Redundancy(3).apply(rl.Chip(), "fc2"), r"layers = 'fc2' must be a list .* \['fc2'\]"),
     ],
 )
 def test_what_cannot_be_is_refused(make, says):

@@ -39,7 +39,7 @@ def test_any_field_of_a_study_can_be_set(study, assignment, read):
     [
         ("chip.device.speed=1", "chip.device.speed is not a field; fields of chip.device are g_max_us"),
         ("chips.more=1", "chips holds a plain value"),
-        ("colour=red", "colour is not a field; fields of this are question, network"),
+        ("colour=red", "colour is not a field; fields of a study are question, network"),
         ("chip.read_noise=some", "chip.read_noise = 'some' must be 'frozen' or 'split'"),
         ("chip.read_noise=3", "chip.read_noise = 3 must be 'frozen' or 'split'"),
         ("chip.tile.rows=0", "tile.rows = 0 must be a whole number from 1"),
@@ -91,6 +91,14 @@ def test_a_chip_file_is_the_chip_that_it_describes(tmp_path):
         },
         name="mine",
     )
+
+
+@pytest.mark.parametrize(("names", "right"), [('["fc1"]', "fc1"), ('["fc1", "fc2"]', "fc1,fc2")])
+def test_a_list_of_names_is_told_as_the_text_that_it_must_be(names, right):
+    study = rl.load_study("layer_sensitivity")[1]
+    with pytest.raises(rl.UserError, match=f'must be text, such as analysis.groups.a="{right}"$'):
+        study.set(f"analysis.groups.a={names}")
+    assert study.set(f'analysis.groups.a="{right}"').analysis.groups == {"a": right}
 
 
 @pytest.mark.parametrize(
@@ -156,6 +164,8 @@ def test_another_device_is_another_group():
         ({"time_s": 3}, "must be a list"),
         ({"device.sigma": [0.1]}, "vary.device.sigma is not a field"),
         ({"chip": [1]}, "vary.chip is not a field"),
+        ({"foo": [1]}, "vary.foo is not a field; fields of vary are time_s, read, device, mapping"),
+        (["time_s"], r"vary holds a list of 1; it must be a mapping of fields to lists"),
         ({"compensation": ["all"]}, "must be 'none' or 'global'"),
     ],
 )

@@ -305,6 +305,45 @@ MISTAKES = {
     "threads": (lambda: run(NOISY, threads=-1), "threads = -1"),
     "time": (lambda: run(NOISY, time_s=-1), "time_s = -1"),
     "role": (lambda: run(NOISY, role="train"), "role = 'train'"),
+    "network by name": (
+        lambda: rl.simulate("digits-mlp", dataset(), NOISY),
+        "network holds a str; it must be a Network .load_network",
+    ),
+    "network of predict": (lambda: rl.predict("digits-mlp", dataset(), NOISY), "network holds a str"),
+    "network of estimate_mean": (
+        lambda: rl.estimate_mean("digits-mlp", dataset(), NOISY),
+        "network holds a str",
+    ),
+    "network of output_errors": (
+        lambda: rl.output_errors("digits-mlp", rl.Dataset("own", *dataset(), ""), NOISY),
+        "network holds a str",
+    ),
+    "chip by name": (lambda: run("pcm"), "chip holds a str; it must be a Chip .load_chip"),
+    "inputs by name": (
+        lambda: rl.simulate(network(), "digits", NOISY),
+        r"inputs holds a str; it must be a Dataset .* or a pair of arrays \(x, y\)",
+    ),
+    "three arrays": (
+        lambda: rl.simulate(network(), (*dataset(), np.ones(3)), NOISY),
+        "inputs holds a tuple of 3",
+    ),
+    "no inputs": (lambda: rl.simulate(network(), None, NOISY), "inputs holds None"),
+    "one array": (
+        lambda: rl.simulate(network(), dataset()[0][:2], NOISY),
+        "inputs holds an ndarray; it must be a Dataset",
+    ),
+    "calibration by name": (lambda: run(NOISY, calibration="digits"), "calibration holds a str; it must be"),
+    "calibration by number": (lambda: run(NOISY, calibration=5), "calibration holds an int"),
+    "three calibration arrays": (
+        lambda: run(NOISY, calibration=(*dataset(), np.ones(3))),
+        "calibration holds a tuple of 3",
+    ),
+    "ragged calibration": (lambda: run(NOISY, calibration=[[1], [2, 3]]), "calibration holds a list of 2"),
+    "vary": (lambda: run(NOISY, vary=["time_s"]), "vary holds a list of 1; it must be a mapping of fields"),
+    "target of rare failures": (
+        lambda: rl.rare_failure(network(), dataset(), NOISY, "0.95"),
+        "target holds '0.95'; it must be an accuracy",
+    ),
 }
 
 

@@ -1,6 +1,7 @@
 """Failure times: interval censoring, whole-number targets, and the coverage of their quantiles."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -21,6 +22,12 @@ from reliability.statistics import (
 )
 def test_targets_are_whole_inputs(target, inputs, least):
     assert required_correct(target, inputs) == least
+
+
+@pytest.mark.parametrize("target", ["0.95", None, [0.9], 1.1, -0.1, math.nan])
+def test_targets_that_are_no_fraction_are_told(target):
+    with pytest.raises(UserError, match=f"target holds {re.escape(repr(target))}; it must be an accuracy"):
+        required_correct(target, 10)
 
 
 def test_every_decimal_target_is_met_by_exactly_its_count():

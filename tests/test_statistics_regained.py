@@ -73,5 +73,7 @@ def test_what_cannot_be_compared_is_refused():
     right = np.ones((4, 9), bool)
     with pytest.raises(UserError, match="nothing was lost"):
         regained_share(outcomes(right), outcomes(right), outcomes(right))
-    with pytest.raises(UserError, match="same chips and inputs"):
+    with pytest.raises(UserError, match="at least; healthy has 4 chips and 9 inputs, ill has 3 chips and 9 "):
         regained_share(outcomes(right), outcomes(right[:3]), outcomes(right))
+    with pytest.raises(UserError, match=r"two of each at least; there are 1 chip and 9 inputs$"):
+        regained_share(*(outcomes(right[:1]) for _ in range(3)))

@@ -36,6 +36,8 @@ from reliability.statistics.interval import check_level
 # Of the largest target: a conductance that counts as nothing.
 _NOTHING = 1e-9
 _FEWEST_RESAMPLES = 99
+# Largest target of the least conductive devices; what lies below is in another unit.
+_LEAST_US = 1e-2
 
 
 def fit_device(
@@ -86,7 +88,7 @@ def fit_device(
     Raises
     ------
     UserError
-        If the table cannot be used or holds too few devices.
+        If the table cannot be used, holds too few devices, or its conductances are of another unit or sign.
 
     Warns
     -----
@@ -96,12 +98,10 @@ def fit_device(
     check_level(level)
     _check(t0_s, measurement_us, resamples)
     rows = read_measurements(measurements)
+    _check_unit(rows)
     single = rows.device is None
     data = trajectories(rows, t0_s, measurement_us)
-    largest = float(data.g_target_us.max())
-    if largest <= 0:
-        raise UserError(f"{rows.source}: all targets are 0, where g_target_us must reach above 0 uS")
-    smallest = _NOTHING * largest
+    smallest = _NOTHING * float(data.g_target_us.max())
     states = group_states(data.g_target_us)
     variance, measurement = _measurement(data, states)
 
@@ -133,6 +133,24 @@ def _check(t0_s: float, measurement_us: float | Callable | None, resamples: int)
         raise UserError(f"measurement_us = {measurement_us!r} must be 0 or more (microsiemens)")
     if resamples < _FEWEST_RESAMPLES:
         raise UserError(f"resamples = {resamples!r} must be at least {_FEWEST_RESAMPLES}")
+
+
+def _check_unit(rows: Measurements) -> None:
+    """Refuse conductances of another unit or sign."""
+    largest = float(rows.g_target_us.max())
+    if largest <= 0:
+        raise UserError(f"{rows.source}: all targets are 0, where g_target_us must reach above 0 uS")
+    if largest < _LEAST_US:
+        raise UserError(
+            f"{rows.source}: the largest g_target_us is {largest:.3g} uS, which must be at least "
+            f"{_LEAST_US:g} uS (are these siemens?)"
+        )
+    middle = float(np.median(rows.g_us[rows.g_target_us > 0]))
+    if middle <= 0:
+        raise UserError(
+            f"{rows.source}: the median of g_us at targets above 0 is {middle:.3g} uS, which must be above 0 "
+            f"(is its sign the other way round?)"
+        )
 
 
 def _measurement(data: Trajectories, states: States) -> tuple[np.ndarray, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from reliability.checks import check_kind
 from reliability.errors import UserError
 
 _NUMBERS = ("g_target_us", "time_s", "g_us")
@@ -59,8 +60,9 @@ def read_measurements(table: str | Path | pd.DataFrame) -> Measurements:
     Raises
     ------
     UserError
-        If the file cannot be read, a column is missing, or no row can be used.
+        If it is neither, the file cannot be read, a column is missing, or no row can be used.
     """
+    check_kind("measurements", table, str, Path, pd.DataFrame)
     source = "the table of measurements" if isinstance(table, pd.DataFrame) else str(table)
     frame = table.reset_index(drop=True) if isinstance(table, pd.DataFrame) else _read(Path(table))
     missing = [name for name in _NUMBERS if name not in frame]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from reliability.checks import check_kind
 from reliability.devices.measured import Measured
 from reliability.errors import UserError
 from reliability.files import write_atomically
@@ -101,15 +102,21 @@ class DeviceFit:
             distance (Wasserstein) in standard deviations. ``drift``: whether the mean bends against a power
             law of time, chi-squared over states; the departure is the largest one, relative. With very many
             devices every law is rejected, and the departure says whether it matters. A test without the data
-            it needs has NaN.
+            it needs has NaN, and ``told`` says what that is.
         """
         evidence = self.evidence
         enough = evidence.residuals.value.size >= 20 and evidence.residuals.value.std() > 0
         found = (math.nan, math.nan, math.nan)
         if enough:
             found = believable(evidence.residuals, evidence.choice, resamples, seed)
-        rows = [("residual", *found, f"residuals are {self.device.distribution.replace('_', ' ')}")]
-        rows.append(("drift", *_bending(evidence), "conductance is a power of time"))
+        bending = _bending(evidence)
+        residual = f"residuals are {self.device.distribution.replace('_', ' ')}"
+        if not enough:
+            residual += ", untested: that takes 20 devices that differ, in states clear of zero"
+        drift = "conductance is a power of time"
+        if math.isnan(bending[0]):
+            drift += ", untested: that takes readings of 20 devices of a state clear of zero at 4 times"
+        rows = [("residual", *found, residual), ("drift", *bending, drift)]
         return pd.DataFrame(rows, columns=["test", "statistic", "p_value", "departure", "told"])
 
     def distributions(self) -> pd.DataFrame:
@@ -123,10 +130,24 @@ class DeviceFit:
         return diagnostic_figure(self)
 
     def plot(self, path: str | Path) -> None:
-        """Write the diagnostic figure; the file's ending names the format."""
+        """Write the diagnostic figure; the file's ending names the format.
+
+        Raises
+        ------
+        UserError
+            If figures have no such format or the folder does not exist.
+        """
+        from matplotlib.backend_bases import FigureCanvasBase
+
         from reliability.plots.style import save
 
-        save(self.figure(), [Path(path)])
+        check_kind("path", path, str, Path)
+        path, formats = Path(path), sorted(FigureCanvasBase.get_supported_filetypes())
+        if path.suffix[1:].lower() not in formats:
+            raise UserError(f"figure file {path} must end in one of .{', .'.join(formats)}")
+        if not path.parent.is_dir():
+            raise UserError(f"folder {path.parent} for figure file {path.name} does not exist")
+        save(self.figure(), [path])
 
     def save(self, path: str | Path, title: str = "") -> None:
         """Write the law to a table file, which studies and chip files take by name.
@@ -143,6 +164,7 @@ class DeviceFit:
         UserError
             If the file's name ends otherwise or its folder does not exist.
         """
+        check_kind("path", path, str, Path)
         path = Path(path)
         if path.suffix != ".toml" or not path.parent.is_dir():
             raise UserError(f"device file {path} must end in .toml and stand in a folder that exists")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from reliability.calibration import conversions
-from reliability.checks import is_number
+from reliability.checks import check_kind, check_names, is_number
 from reliability.chip import Chip
 from reliability.compensation import factor_of, is_adapted
 from reliability.crossbar import Crossbar, chip_network, crossbars_of
@@ -76,7 +76,17 @@ def count_costs(
         ``calibration_reads``: activations of arrays each time that the chip is compensated. Of digital
         corrections without a stated number there are as many as a few chips need on average. What
         compensations keep (a factor, or a factor and an offset a column) is in no cost.
+
+    Raises
+    ------
+    UserError
+        If an argument is of another type, or the chip names layers that the network does not have.
     """
+    check_kind("network", network, Network)
+    check_kind("chip", chip, Chip)
+    if model is not None:
+        check_kind("model", model, CostModel)
+    check_names("layers", layers)
     chip, model = resolved(chip), model or cost_model()
     crossbars = crossbars_of(chip_network(network, chip), chip)
     chosen = chosen_weights(crossbars)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+from reliability.checks import check_names
 from reliability.chip import Chip, LayerChip
 from reliability.crossbar import chip_network
 from reliability.errors import UserError
@@ -33,9 +34,10 @@ def changed(
     Raises
     ------
     UserError
-        If a name is a pattern, or the chip says of its first or last layer what might concern a named one:
-        :func:`by_name` then tells which layers these are.
+        If ``layers`` is one text, a name is a pattern, or the chip says of its first or last layer what might
+        concern a named one: :func:`by_name` then tells which layers these are.
     """
+    check_names("layers", layers)
     if layers is None:
         own = {
             name: said

@@ -7,6 +7,7 @@ times is not seen to fail.
 """
 
 import math
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -38,8 +39,8 @@ def required_correct(target: float, inputs: int) -> int:
     UserError
         When the target is not a fraction.
     """
-    if not 0.0 <= target <= 1.0:
-        raise UserError(f"The target holds {target}; it must be an accuracy between 0 and 1, such as 0.9.")
+    if not isinstance(target, Real) or not 0.0 <= target <= 1.0:
+        raise UserError(f"The target holds {target!r}; it must be an accuracy between 0 and 1, such as 0.9.")
     return max(0, math.ceil(target * inputs - 1e-9))
 
 

@@ -58,12 +58,14 @@ def regained_share(healthy: Outcomes, ill: Outcomes, cured: Outcomes, level: flo
         If they differ in chips or inputs, there are fewer than two of either, or nothing was lost.
     """
     check_level(level)
-    sizes = {(own.chips, own.inputs) for own in (healthy, ill, cured)}
+    given = {"healthy": healthy, "ill": ill, "cured": cured}
+    sizes = {(own.chips, own.inputs) for own in given.values()}
     chips, inputs = min(sizes)
     if len(sizes) > 1 or min(chips, inputs) < 2:
-        raise UserError(
-            f"a share regained takes the same chips and inputs, two of each at least; have {sizes}"
-        )
+        held = f"there are {_sizes(healthy)}"
+        if len(sizes) > 1:
+            held = ", ".join(f"{name} has {_sizes(own)}" for name, own in given.items())
+        raise UserError(f"a share regained takes the same chips and inputs, two of each at least; {held}")
     whole, without, now = (_values(own) for own in (healthy, ill, cured))
     part, lost = now - without, whole - without
     gain, loss = float(part.mean()), float(lost.mean())
@@ -76,6 +78,11 @@ def regained_share(healthy: Outcomes, ill: Outcomes, cured: Outcomes, level: flo
     spread[0, 1] = spread[1, 0] = (_square(part + lost) - _square(part - lost)) / 4
     df = crossed_mean(sums_of_values(part - value * lost)).df
     return Regained(value, of_chips, _fieller(gain, loss, spread, df, level))
+
+
+def _sizes(outcomes: Outcomes) -> str:
+    chips, inputs = outcomes.chips, outcomes.inputs
+    return f"{chips} chip{'s'[: chips != 1]} and {inputs} input{'s'[: inputs != 1]}"
 
 
 def _values(outcomes: Outcomes) -> NDArray[np.float32]:

@@ -228,7 +228,7 @@ def fit_tail(
     if sizes.size < _FEWEST:
         raise UserError(
             f"The tail beyond {sign * threshold:.6g} holds {sizes.size} of {n} values; it needs {_FEWEST}: "
-            f"take more values or a lower 'above'."
+            f"take more values (in a study more chips), or in Python an 'above' below {above:g}."
         )
     # In units in which the mean excess is one.
     unit = float(sizes.mean())
