@@ -19,12 +19,24 @@ from reliability.network import Network
 from reliability.settings import describe_fields
 from reliability.simulation import Simulation
 from reliability.statistics.interval import CHIPS, CHIPS_AND_INPUTS
+from reliability.statistics.order import quantile_indices
 from reliability.tile import Converter
 from reliability.units import time_in_words
 
 COLUMNS = 100
 # Drawing and reading one device once; a rough figure, for estimates of cost only.
 _SECONDS_A_CELL = 2e-9
+
+
+def counted(number: int, noun: str) -> str:
+    """So many of what a noun that takes an s names."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def quantile_span(low: float, high: float, chips: int, level: float) -> str:
+    """The interval of a 5 % chip, in per cent; a dash where there are too few chips for its lower end."""
+    has_end = quantile_indices(chips, 0.05, level)[0] is not None
+    return f"[{f'{100 * low:.2f}' if has_end else '-'}, {100 * high:.2f}]"
 
 
 def value_in_words(field: str, value: Any) -> str:
@@ -52,7 +64,7 @@ def describe(study: Study, network: Network, dataset: Dataset, simulation: Simul
     many = f"up to {chips}" if study.ci_width is not None else f"{chips}"
     lines = [
         *_subject_lines(study, network, dataset, float(right)),
-        f"Sweep      {len(sweep.conditions)} conditions:",
+        f"Sweep      {counted(len(sweep.conditions), 'condition')}:",
     ]
     for field in sweep.fields:
         values = list(dict.fromkeys(value_in_words(field, c[field]) for c in sweep.conditions))
@@ -60,8 +72,8 @@ def describe(study: Study, network: Network, dataset: Dataset, simulation: Simul
     lines += [
         f"Chips      {many}, the same under every condition, seed {study.seed}",
         f"Target     {_target(study, float(right))}",
-        f"Cost       {trials} trials, {products:.2g} multiply-adds; about {_duration(seconds)} on "
-        f"{simulation.threads} threads and {size / 1e6:.1f} MB, once the kernels are compiled",
+        f"Cost       {counted(trials, 'trial')}, {products:.2g} multiply-adds; about {_duration(seconds)} on "
+        f"{counted(simulation.threads, 'thread')} and {size / 1e6:.1f} MB, once the kernels are compiled",
         *_field_lines(study),
     ]
     return "\n".join(_wrap(line) for line in lines)
@@ -137,8 +149,8 @@ def summary_text(
     first = summary.iloc[0]
     level = f"{first['level']:.0%}".replace("%", " %")
     lines = [
-        f"{int(first['chips'])} chips, {int(first['inputs'])} inputs. Accuracy in %; brackets hold {level} "
-        f"intervals.",
+        f"{counted(int(first['chips']), 'chip')}, {counted(int(first['inputs']), 'input')}. Accuracy in %; "
+        f"brackets hold {level} intervals.",
     ]
     if clean is not None:
         lines.append(f"Digital network on the same inputs: {100 * clean:.2f} %.")
@@ -158,6 +170,7 @@ def summary_text(
         own = _select(per_chip, condition, fields)
         rows.append([value_in_words(f, condition[f]) for f in fields] + _condition_cells(own))
     lines += ["", *_table([[*fields, *header], [""] * len(fields) + below], rows, len(fields))]
+    lines += _end_line(per_chip)
     lines += _floor_line(per_chip)
     lines += _split_lines(summary[is_split], fields)
     lines += _difference_lines(per_chip, fields)
@@ -196,9 +209,14 @@ def _condition_cells(own: pd.DataFrame) -> list[str]:
     mean, over_chips = cell("mean", CHIPS)
     over_both = cell("mean", CHIPS_AND_INPUTS)[1]
     spread = cell("spread")[0]
-    quantile = cell("quantile_05")
+    quantile, span = cell("quantile_05")
+    if quantile:
+        row = own[own["estimand"] == "quantile_05"].iloc[0]
+        # One chip has no spread.
+        spread = spread if row["chips"] > 1 else "-"
+        span = quantile_span(row["low"], row["high"], int(row["chips"]), row["level"])
     made = cell("yield", decimals=1)
-    return [mean, over_chips, over_both, spread, f"{quantile[0]} {quantile[1]}", f"{made[0]} {made[1]}"]
+    return [mean, over_chips, over_both, spread, f"{quantile} {span}", f"{made[0]} {made[1]}"]
 
 
 def _difference_lines(per_chip: pd.DataFrame, fields: list[str]) -> list[str]:
@@ -296,6 +314,14 @@ def _table(head: list[list[str]], rows: list[list[str]], keys: int) -> list[str]
     return [*text, "", *_table(head, rows, keys)]
 
 
+def _end_line(per_chip: pd.DataFrame) -> list[str]:
+    rows = per_chip[per_chip["estimand"] == "quantile_05"]
+    sizes = zip(rows["chips"].astype(int), rows["level"], strict=True)
+    if all(quantile_indices(chips, 0.05, level)[0] for chips, level in sizes):
+        return []
+    return ["", "[-, ...]: too few chips for a lower end of the 5 % chip."]
+
+
 def _floor_line(per_chip: pd.DataFrame) -> list[str]:
     floors = per_chip.loc[per_chip["estimand"] == "mean", "input_floor"].dropna()
     if floors.empty:
@@ -314,6 +340,8 @@ def _floor_line(per_chip: pd.DataFrame) -> list[str]:
 
 def _split_lines(split: pd.DataFrame, fields: list[str]) -> list[str]:
     """What brings the variance of the mean over chips and inputs, a row a condition."""
+    # One chip has no variance to split.
+    split = split[split["chips"] > 1]
     if split.empty:
         return []
     rows = []

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import reliability as rl
+from reliability.analyses import how_many_chips
 from reliability.analyses.how_many_chips import HowManyChips
 from reliability.design import load_study
 from reliability.statistics import Outcomes
@@ -61,7 +62,7 @@ def test_every_estimate_says_what_it_is(found):
         assert {"value", "low", "high", "level", "method", "varies"} <= set(table.columns)
         assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
     cost = found[1].tables["cost"]
-    assert (cost["value"] >= 0.0).all() and cost["value"].iloc[1] > 0.0
+    assert (cost["value"] >= 0.0).all()
 
 
 def test_text_and_figure(found):
@@ -69,8 +70,53 @@ def test_text_and_figure(found):
     assert max(map(len, answer.text.splitlines())) <= 100
     figure = answer.draw()
     assert len(figure.axes) == 2
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["all inputs that there are", "cheapest plan over chips and inputs"]
+    figure.canvas.draw()
+    ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert {"100", "200", "500", "1,000"} <= set(ticks)
     widths = answer.tables["half_widths"]
     assert widths.groupby("of")["half_width"].min().max() < 0.02
+
+
+def test_chips_that_do_not_differ_need_no_plan():
+    study = load_study("how_many_chips")[1].set("chip.device.sigma=0")
+    study = replace(study, chips=10, inputs=100)
+    setting = study.setting(*study.load(), threads=1)
+    answer = study.analysis.answer(setting)
+    assert "The pilot's chips do not differ on any input" in answer.text
+    assert "gain next to nothing" not in answer.text and "chips, these inputs" not in answer.text
+    assert not any(
+        line.startswith("drop") and "chips and inputs" in line for line in answer.text.splitlines()
+    )
+    assert "on 1 thread" in answer.text and "1 threads" not in answer.text
+    assert max(map(len, answer.text.splitlines())) <= 100
+    right = answer.draw().axes[1]
+    assert [text.get_text() for text in right.texts] == ["Outcomes do not differ:\nhalf width 0"]
+    assert len(right.get_lines()[1].get_xdata()) == 0
+
+
+@pytest.mark.parametrize(
+    ("many", "few", "told"),
+    [
+        ([5.0, 3.0, 3.0, 3.1, 3.2, 9.0, 3.0], [1.0, 1.1, 1.0, 7.0, 1.3, 1.2, 1.0], True),
+        ([1.0, 2.0, 1.1, 2.0, 1.1, 2.0, 1.0], [1.1, 1.0, 2.0, 1.1, 2.0, 1.2, 0.9], False),
+        ([1.0] * 7, [2.0] * 7, False),
+    ],
+)
+def test_an_inputs_time_is_the_slope_of_the_shortest_times_where_one_is_told(monkeypatch, many, few, told):
+    times = iter([t for pair in zip(many, few, strict=True) for t in pair])
+    monkeypatch.setattr(how_many_chips, "_timed_chips", lambda simulation, sweeps: 2)
+    monkeypatch.setattr(how_many_chips, "_seconds_of", lambda sweep, chips: next(times))
+    monkeypatch.setattr(how_many_chips, "_ROUNDS_S", 0.0)
+    study = replace(load_study("how_many_chips")[1], inputs=40)
+    setting = study.setting(*study.load(), threads=1)
+    cost, table = how_many_chips._measure_cost(setting.simulation(), setting)
+    slope = (min(many) - min(few)) / 2 / 30
+    assert table["value"].iloc[1] == pytest.approx(slope if told else 0.0)
+    assert table["value"].iloc[0] == pytest.approx(min(many) / 2 - 40 * slope if told else min(many) / 2)
+    assert cost.chip_s == table["value"].iloc[0] and cost.input_s == max(table["value"].iloc[1], 1e-12)
+    assert ("is not told from 0" in how_many_chips._cost_line(table, 40)) is not told
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ def test_an_edited_law_is_another_result(file, device):
     study = replace(rl.load_study("drift_vs_time")[1], chip=rl.Chip(device))
 
     def fingerprints():
-        check = rl.AnalyticNetwork(net, data, rl.Chip(device))._fingerprint(200)
+        check = rl.AnalyticNetwork(net, data, rl.Chip(device)).fingerprint()
         return check, study_fingerprint("study", study, net, data)["device_files"]
 
     before = fingerprints()

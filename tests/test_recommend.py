@@ -17,6 +17,7 @@ from reliability.mitigation.refresh import Refresh
 from reliability.mitigation.selection import save_scores
 from reliability.mitigation.space import Knob, Option, Space
 from reliability.mitigation.write_verify import VerifyWeights
+from reliability.plots.recommendation import price_of_yield
 from reliability.settings import chip_file
 from reliability.units import YEAR
 from reliability.verified import chosen_weights
@@ -83,6 +84,13 @@ def test_the_table_is_one_of_prices_and_yields(advice):
     plain = table[table["design"] == "the chip as it is"].iloc[0]
     assert plain["price"] == pytest.approx(1.0) and plain["value"] < 0.9
     assert advice.price > 1
+    text = advice.text()
+    assert max(map(len, text.splitlines())) <= 100
+    assert all(design in " ".join(text.split()) for design in front["design"])
+    certified = sum(len(found.correct) for found in advice.certificates)
+    compared = advice.evaluated["certificate"] - certified
+    told = f"{certified:,} fresh ones by certificates, {compared:,} fresh ones of the chip without cures"
+    assert told in " ".join(text.split()) and compared == 200
     spent = advice.evaluated["search"] + advice.evaluated["certificate"]
     assert spent <= 6000 < 0.2 * 1000 * advice.evaluated["designs"] and spent == advice.chips
     assert table["chips"].sum() == advice.evaluated["search"]
@@ -111,6 +119,10 @@ def test_what_is_out_of_reach_is_not_certified(candidates):
     value, low, high, chips = found.fresh_yield
     assert low <= value <= high < 0.97 and chips == 200
     assert set(found.shares["of"]) == {"effects", "layers"}
+    left, right = price_of_yield(found.designs, found.accuracies, 0.97).axes
+    labels = [text.get_text() for text in left.get_legend().get_texts()]
+    assert "best" in labels and "recommended" not in labels and "asked for: 97 %" in labels
+    assert {"digital network", "target"} <= {text.get_text() for text in right.get_legend().get_texts()}
     text = found.describe()
     assert "Nothing that was tried meets the goal" in text and "of 200 fresh chips pass" in text
     # Programming alone, and each of both layers, left out; and nothing, twice.

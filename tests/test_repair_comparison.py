@@ -84,7 +84,9 @@ def test_the_cheapest_that_surely_regains_enough_is_named(answer):
     longest = {max(usual_repairs(), key=len): Repair(in_pair=True, remap_rows=True)}
     text = RepairComparison(longest).answer(setting()).text
     assert max(len(line) for line in (*text.splitlines(), *answer.text.splitlines())) <= 100
-    answer.draw()
+    figure = answer.draw()
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["thin: chips and inputs vary", "thick: chips vary, these inputs", "asked for: 90 %"]
 
 
 def test_every_repair_that_must_be_shown_is_among_the_usual_ones():

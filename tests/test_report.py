@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import reliability as rl
 from reliability import plots
+from reliability.plots.style import points_to_show
 from reliability.report import _span, clipping_text, describe, summary_text
 from reliability.units import grid_in_words, time_in_words
 
@@ -173,3 +175,47 @@ def test_costs_are_drops_of_each_effect_alone_and_gains_without_it():
 
 def test_a_moment_before_a_refresh_is_told_as_such():
     assert grid_in_words((0.0, 3600.0, 7199.999, 7200.0)) == ["0 s", "1 h", "before 2 h", "2 h"]
+
+
+def one_row(**changed) -> dict:
+    row = {"value": 0.01, "low": 0.0, "high": 0.02, "method": "crossed ANOVA, Satterthwaite t"}
+    return row | changed
+
+
+def test_a_bound_without_any_spread_does_not_set_an_axis():
+    bound = one_row(
+        value=0.0, low=-0.33, high=0.33, method="paired: all outcomes equal: exact binomial bound"
+    )
+    low, high = points_to_show(pd.DataFrame([one_row(), bound]))
+    assert -1 < low < 0 and 2 < high < 3
+    assert points_to_show(pd.DataFrame([one_row()])) is None
+    # Nothing else is there to show.
+    assert points_to_show(pd.DataFrame([bound])) is None
+    widened = "crossed ANOVA, Satterthwaite t, widened by an exact binomial bound (few departures)"
+    assert points_to_show(pd.DataFrame([one_row(method=widened)])) is None
+
+
+def test_a_drop_of_chips_that_are_alike_leaves_the_panel(trials):
+    summary = rl.summarize(trials)
+    drops = (summary["estimand"] == "drop") & (summary["varies"] == "chips and inputs")
+    first = summary.index[drops][0]
+    summary.loc[first, ["value", "low", "high"]] = 0.0, -0.9, 0.9
+    summary.loc[first, "method"] = "paired: all outcomes equal: exact binomial bound"
+    curve = rl.Curve(x="time_s", hue="compensation", log_x=True)
+    below = plots.accuracy_curve(trials, summary, curve).axes[1]
+    assert below.get_ylim()[1] < 60 and "no spread was seen" in below.get_title(loc="left")
+
+
+def test_one_chip_has_no_spread_and_few_chips_no_lower_end():
+    network, dataset = rl.load_network("digits-mlp"), rl.load_dataset("digits").head(30)
+    told = {}
+    # 59 chips are the fewest (Wilks 1941).
+    for chips in (1, 58, 59):
+        trials = rl.simulate(network, dataset, rl.Chip(), vary={"time_s": [1.0]}, chips=chips)
+        told[chips] = summary_text(rl.summarize(trials), ["time_s"], 0.95)
+    assert "1 chip, 30 inputs." in told[1] and "What brings the variance" not in told[1]
+    first = next(line for line in told[1].splitlines() if line.startswith("1 s"))
+    assert " - " in first and "[-, " in first
+    for chips, has_end in ((1, False), (58, False), (59, True)):
+        assert ("too few chips for a lower end of the 5 % chip" in told[chips]) is not has_end
+        assert ("[-, " in told[chips]) is not has_end

@@ -343,6 +343,11 @@ def test_the_studys_figure_and_text(studied):
     _, answer = studied
     left, right = answer.draw().axes
     assert len(left.containers) + len(right.containers) == 2 * 2 + 1
+    for axes in (left, right):
+        assert "bars: 95 % intervals" in axes.get_title(loc="left")
+        has_found = any(bars.get_label() == "found on training inputs" for bars in axes.containers)
+        assert ("found" in [label.get_text() for label in axes.get_xticklabels()]) is has_found
+    assert "picked as the best" in answer.text
     assert "Found layer by layer on training inputs" in answer.text
     assert max(map(len, answer.text.splitlines())) <= 100
 

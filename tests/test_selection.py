@@ -213,7 +213,14 @@ def test_the_study_answers(digits):
     assert (last["low"] > 0).all()
     assert set(answer.tables["layers"]["layer"]) == {node.name for node in digits[0].weighted}
     assert max(map(len, answer.text.splitlines())) <= 100
-    assert answer.draw().axes
+    assert "too few" not in answer.text and "too few" not in answer.draw().axes[1].get_title(loc="left")
+    # 40 chips give the 5 % chip no lower end: no band, which would set the axis.
+    few = replace(asked, rankings=("gradient",), group=1.0).answer(replace(setting_of(digits), chips=40))
+    assert "40 chips are too few for a lower end of the 5 % chip" in few.text
+    bad = few.draw().axes[1]
+    assert "too few chips for a lower end" in bad.get_title(loc="left")
+    values = few.tables["budgets"].query("estimand == 'quantile_05'")["value"]
+    assert bad.get_ylim()[0] > 100 * values.min() - 5
     with pytest.raises(rl.UserError, match=r"analysis\.rankings = 'best'"):
         WriteVerifyBudget(rankings=("best",)).answer(setting_of(digits))
     with pytest.raises(rl.UserError, match="training inputs with their labels"):

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 from scipy import stats
 from shared_data import WHERE, mnist_folder, shared_folder
 
@@ -300,7 +301,10 @@ def test_analysis_gives_bounds_and_no_probabilities():
     assert set(random["estimand"]) == {"mean", "drop", "quantile_05", "quantile_95"}
     assert (random["low"] <= random["value"]).all() and (random["value"] <= random["high"]).all()
     assert "upper bound" in answer.text and max(map(len, answer.text.splitlines())) <= 100
-    assert len(answer.draw().axes) == 2
+    right = answer.draw().axes[1]
+    names = [text.get_text() for text in right.get_legend().get_texts()]
+    assert names == ["projected gradient", "without errors"]
+    assert "[-, " in answer.text and "too few chips for a lower end of the 5 % chip" in answer.text
 
 
 def test_an_attack_that_does_no_harm_is_no_error():
@@ -317,7 +321,11 @@ def test_figure_without_radii_has_one_panel():
     random = [
         {"bound": 0.1, "estimand": name, "value": 0.9} for name in ("mean", "quantile_05", "quantile_95")
     ]
-    assert len(draw(pd.DataFrame([attack]), pd.DataFrame(random), 0.9).axes) == 1
+    figure = draw(pd.DataFrame([attack]), pd.DataFrame(random), 0.9)
+    (axes,) = figure.axes
+    figure.canvas.draw()
+    title = next(text for text in axes.findobj(Text) if text.get_text().startswith("Attacks: "))
+    assert title.get_window_extent().x1 <= figure.bbox.x1
 
 
 def test_the_study_runs(tmp_path):

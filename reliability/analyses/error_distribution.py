@@ -10,7 +10,7 @@ import pandas as pd
 
 from reliability.analysis import Analysis, Answer, Setting
 from reliability.errors import UserError
-from reliability.output_errors import LOGITS, OutputErrors, output_errors
+from reliability.output_errors import ACCURACY, LOGITS, OutputErrors, output_errors
 from reliability.report import COLUMNS
 from reliability.settings import whole
 from reliability.statistics import DistributionFit, fit_error_distribution
@@ -85,21 +85,29 @@ class ErrorDistribution(Analysis):
             "densities": fit.densities(),
             "quantiles": fit.quantiles(),
         }
-        tails, untold = _tails(fit, errors)
+        tails, untold = _tails(fit, errors, are_shares=self.of == ACCURACY and not self.alone)
         if tails is not None:
             tables["tails"] = tails
         return Answer(tables, _text(fit, tails, errors, untold), fit.figure)
 
 
-def _tails(fit: DistributionFit, errors: OutputErrors) -> tuple[pd.DataFrame | None, list[str]]:
-    """The tails that can be told, and why others cannot."""
+def _tails(
+    fit: DistributionFit, errors: OutputErrors, *, are_shares: bool
+) -> tuple[pd.DataFrame | None, list[str]]:
+    """The tails that can be told, within what the errors can be, and why others cannot."""
     told, untold = [], []
     for side in ("lower", "upper"):
         try:
             told.append(fit.tail(side=side).table(q=_FAR).assign(varies=errors.varies))
         except UserError as error:
             untold.append(f"No {side} tail: {str(error)[0].lower()}{str(error)[1:]}")
-    return pd.concat(told, ignore_index=True) if told else None, untold
+    if not told:
+        return None, untold
+    tails = pd.concat(told, ignore_index=True)
+    if are_shares:
+        far, ends = tails["parameter"] == "quantile", ["value", "low", "high"]
+        tails.loc[far, ends] = tails.loc[far, ends].clip(0.0, 1.0)
+    return tails, untold
 
 
 def _text(

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import bdtrc
 
 from reliability.analyses.right_or_wrong import outcomes_of
 from reliability.analysis import Analysis, Answer, Setting
 from reliability.checks import check, is_number
 from reliability.errors import UserError
+from reliability.report import counted
 from reliability.self_checks import check_ideal
 from reliability.simulation import Simulation
 from reliability.statistics.components import METHOD, Component, variance_components
@@ -33,7 +35,14 @@ from reliability.statistics.planning import (
     inputs_needed,
 )
 
-_ROUNDS = 5
+# Rounds of timing: at least so many, and more until they have taken so long.
+_FEWEST_ROUNDS, _MOST_ROUNDS, _ROUNDS_S = 7, 60, 1.5
+_FEWEST_QUIET = 5
+# A block of chips that is timed takes at least so long, so that what a call costs is next to nothing.
+_BLOCK_S = 0.01
+_LEVEL = 0.95
+# Stands for the time of an input that is not told from 0: plans need one.
+_NO_TIME_S = 1e-12
 _FEWEST_CHIPS = 3
 _FEWEST_INPUTS = 8
 _GRID = 40
@@ -110,42 +119,71 @@ def _pilot(simulation: Simulation, setting: Setting) -> tuple[Outcomes, Outcomes
 
 
 def _measure_cost(simulation: Simulation, setting: Setting) -> tuple[Cost, pd.DataFrame]:
-    """Seconds a chip and a chip and input: a line through the shortest times at two numbers of inputs."""
+    """Seconds a chip and a chip and input: a line through the shortest times at two numbers of inputs.
+
+    The two are timed in turn, so that what else the machine does slows both. An input takes no time where
+    more inputs took longer in no more of the quiet rounds than chance allows (sign test).
+    """
     many = len(setting.dataset)
     few = max(many // 4, 1)
-    sweeps = {many: simulation, few: setting.simulation(dataset=setting.dataset.head(few))}
-    chips = 4 * simulation.threads
-    seconds: dict[int, list[float]] = {inputs: [] for inputs in sweeps}
-    for sweep in sweeps.values():
-        sweep.block(0, 0, chips)
-    for _ in range(_ROUNDS):
-        for inputs, sweep in sweeps.items():
-            start = time.perf_counter()
-            sweep.block(0, 0, chips)
-            seconds[inputs].append((time.perf_counter() - start) / chips)
-
-    def line(at_many: float, at_few: float) -> tuple[float, float]:
-        slope = max((at_many - at_few) / (many - few), 1e-12)
-        return max(at_many - slope * many, 0.0), slope
-
-    best = line(min(seconds[many]), min(seconds[few]))
-    others = np.array([line(a, b) for a, b in zip(seconds[many], seconds[few], strict=True)])
+    sweeps = (simulation, setting.simulation(dataset=setting.dataset.head(few)))
+    chips = _timed_chips(simulation, sweeps)
+    rounds: list[tuple[float, float]] = []
+    begun = time.perf_counter()
+    while len(rounds) < _FEWEST_ROUNDS or (
+        len(rounds) < _MOST_ROUNDS and time.perf_counter() - begun < _ROUNDS_S
+    ):
+        at_many, at_few = (_seconds_of(sweep, chips) / chips for sweep in sweeps)
+        rounds.append((at_many, at_few))
+    seconds = np.array(rounds)
+    best = _line(seconds.min(axis=0), many, few)
+    quiet = seconds[np.argsort(seconds.sum(axis=1))[: max(_FEWEST_QUIET, len(seconds) // 2)]]
+    longer = int((quiet[:, 0] > quiet[:, 1]).sum())
+    if not best[1] > 0 or bdtrc(longer - 1, len(quiet), 0.5) > 1 - _LEVEL:
+        best = float(seconds[:, 0].min()), 0.0
+    others = np.array([_line(each, many, few) for each in seconds])
     rows = []
     for k, quantity in enumerate(("seconds a chip", "seconds a chip and input")):
-        low, high = min(best[k], others[:, k].min()), max(best[k], others[:, k].max())
         rows.append(
             {
                 "quantity": quantity,
                 "value": best[k],
-                "low": low,
-                "high": high,
+                "low": min(best[k], others[:, k].min()),
+                "high": max(best[k], others[:, k].max()),
                 "level": math.nan,
-                "method": f"shortest of {_ROUNDS} times of {chips} chips; range of all",
+                "method": f"shortest of {len(seconds)} times of {chips} chips; range of all",
                 "varies": "repeated timing",
                 "threads": simulation.threads,
             }
         )
-    return Cost(*best), pd.DataFrame(rows)
+    return Cost(best[0], max(best[1], _NO_TIME_S)), pd.DataFrame(rows)
+
+
+def _line(seconds: np.ndarray, many: int, few: int) -> tuple[float, float]:
+    """Seconds a chip and a chip and input, from seconds a chip at two numbers of inputs."""
+    at_many, at_few = seconds.tolist()
+    slope = max((at_many - at_few) / (many - few), 0.0)
+    return max(at_many - slope * many, 0.0), slope
+
+
+def _timed_chips(simulation: Simulation, sweeps: Sequence[Simulation]) -> int:
+    """How many chips are timed at once; their kernels are compiled by then."""
+    chips = 4 * simulation.threads
+    for sweep in sweeps:
+        sweep.block(0, 0, chips)
+    # The least of three, as one that something else delayed would seem long enough.
+    while (
+        2 * chips <= simulation.block_chips
+        and min(_seconds_of(simulation, chips) for _ in range(3)) < _BLOCK_S
+    ):
+        chips *= 2
+    return chips
+
+
+def _seconds_of(simulation: Simulation, chips: int) -> float:
+    start = time.perf_counter()
+    simulation.block(0, 0, chips)
+    return time.perf_counter() - start
 
 
 def _split_rows(name: str, parts: Sequence[Component], outcomes: Outcomes) -> list[dict[str, Any]]:
@@ -239,15 +277,15 @@ def _text(split: pd.DataFrame, costs: pd.DataFrame, plans: pd.DataFrame) -> str:
             for _, r in own.iterrows()
         ]
         lines.append(f"{name:6} {cells[0]:>22} {cells[1]:>24} {cells[2]:>24}")
-    chip_s, input_s = costs["value"]
-    lines += [
-        "",
-        f"A chip takes {1e3 * chip_s:.3g} ms and {1e6 * input_s:.3g} us an input, on "
-        f"{costs['threads'].iloc[0]} threads.",
-        "",
-        f"{'of':6} {'+- points':>9} {'varies':20} {'chips':>8} {'inputs':>8}  {'time':20}",
-    ]
-    for _, row in plans.iterrows():
+    lines += ["", _cost_line(costs, int(first["inputs"])), ""]
+    # Where chips are all alike one tells as much as any number; the inputs of a plan may count still.
+    values = {name: own["value"].to_numpy() for name, own in split.groupby("of", sort=False)}
+    alike = [name for name, (chip, _, both) in values.items() if chip == both == 0]
+    equal = [name for name, parts in values.items() if not parts.any()]
+    shown = plans[~(plans["of"].isin(alike) & (plans["varies"] == CHIPS)) & ~plans["of"].isin(equal)]
+    if len(shown):
+        lines.append(f"{'of':6} {'+- points':>9} {'varies':20} {'chips':>8} {'inputs':>8}  {'time':20}")
+    for _, row in shown.iterrows():
         wanted = f"{100 * row['half_width']:g}"
         head = f"{row['of']:6} {wanted:>9} {row['varies']:20}"
         if math.isfinite(row["value"]):
@@ -260,13 +298,30 @@ def _text(split: pd.DataFrame, costs: pd.DataFrame, plans: pd.DataFrame) -> str:
             )
     for name in ("mean", "drop"):
         row = plans[(plans["of"] == name) & (plans["varies"] == CHIPS_AND_INPUTS)].iloc[0]
-        if math.isfinite(row["enough_chips"]):
+        if name not in alike and math.isfinite(row["enough_chips"]):
             lines += [
                 "",
-                f"Over chips and inputs, more than {math.ceil(row['enough_chips'])} chips on all "
+                f"Over chips and inputs, more than {counted(math.ceil(row['enough_chips']), 'chip')} on all "
                 f"{int(row['all_inputs'])} inputs gain next to nothing for the {name}.",
             ]
+    if alike:
+        lines += [
+            "",
+            "The pilot's chips do not differ on any input: a second chip tells nothing new about the",
+            f"{' and the '.join(map(str, alike))}.",
+        ]
     return "\n".join(lines)
+
+
+def _cost_line(costs: pd.DataFrame, inputs: int) -> str:
+    chip_s, input_s = costs["value"]
+    threads = counted(int(costs["threads"].iloc[0]), "thread")
+    if input_s == 0:
+        return (
+            f"A chip takes {1e3 * chip_s:.3g} ms on all {inputs} inputs, on {threads}; the time of an input "
+            f"is not told from 0."
+        )
+    return f"A chip takes {1e3 * chip_s:.3g} ms and {1e6 * input_s:.3g} us an input, on {threads}."
 
 
 def _seconds(seconds: float) -> str:

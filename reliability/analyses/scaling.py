@@ -178,7 +178,10 @@ def _text(
             f"{row['scale']:11}  {row['percentile']:>16g} %  {seen:>13}  {100 * row['value']:12.2f}  "
             f"[{100 * row['low']:.2f}, {100 * row['high']:.2f}]"
         )
-    lines.append(f"(the best five of {len(grid) + 1} by these test inputs, the same for all layers)")
+    lines += [
+        f"(the best five of {len(grid) + 1} by these test inputs, the same for all layers; their intervals",
+        "leave out that they were picked as the best: other inputs would show less won)",
+    ]
     for _, row in won[won["setting"] == FOUND].iterrows():
         lines += [
             "",

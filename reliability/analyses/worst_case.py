@@ -12,6 +12,7 @@ from scipy.special import ndtr
 
 from reliability.analysis import Analysis, Answer, Setting
 from reliability.checks import check, is_number, is_whole
+from reliability.report import quantile_span
 from reliability.statistics import quantile_interval, summarize
 from reliability.statistics.interval import CHIPS
 from reliability.worst_case import (
@@ -140,9 +141,16 @@ class WorstCase(Analysis):
             columns[str(kind)] = [f"{100 * value:.2f}" for value in own["value"]]
         over_chips = random[random["varies"] == CHIPS]
         for estimand, title in (("mean", "uniform errors: mean"), ("quantile_05", "their 5 % chip")):
-            own = 100 * over_chips.loc[over_chips["estimand"] == estimand, ["value", "low", "high"]]
-            columns[title] = [f"{v:.2f} [{low:.2f}, {high:.2f}]" for v, low, high in own.to_numpy()]
+            own = over_chips.loc[over_chips["estimand"] == estimand, ["value", "low", "high"]].to_numpy()
+            columns[title] = [f"{100 * v:.2f} [{100 * low:.2f}, {100 * high:.2f}]" for v, low, high in own]
+            if estimand == "quantile_05":
+                chips, level = int(over_chips["chips"].iloc[0]), float(over_chips["level"].iloc[0])
+                columns[title] = [
+                    f"{100 * v:.2f} {quantile_span(low, high, chips, level)}" for v, low, high in own
+                ]
         paragraphs.append(_aligned(columns))
+        if any("[-" in cell for cell in columns["their 5 % chip"]):
+            paragraphs.append("[-, ...]: too few chips for a lower end of the 5 % chip.")
         radii = attacks[attacks["norm"] == "l2"]
         if len(radii):
             radius = {

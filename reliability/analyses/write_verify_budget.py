@@ -24,13 +24,17 @@ from reliability.mitigation.write_verify import Budget, smallest_budget, with_sh
 from reliability.montecarlo import run
 from reliability.statistics.crossed import chips_interval
 from reliability.statistics.interval import CHIPS, DIFFERENCE, Interval
-from reliability.statistics.order import quantile_interval, quantile_rank
+from reliability.statistics.order import quantile_indices, quantile_interval, quantile_rank
 from reliability.verified import expected_nwc, verified_crossbars
 
 _NON_UNIFORM = "u-"
 _RESAMPLES = 2000
 _BAD = 0.05
 _LEVEL = 0.95
+_DIFFERENCE_COLUMNS = [
+    *("budget", "kind", "ranking", "against", "nwc", "nwc_against"),
+    *("estimand", "value", "low", "high", "method", "level", "varies", "chips"),
+]
 
 
 @dataclass(frozen=True)
@@ -189,12 +193,14 @@ def _budgets(rankings: Sequence[str], found: dict[tuple[str, float], pd.DataFram
         values = _accuracy(trials)
         mean = Interval(*chips_interval(values, _LEVEL))
         bad = quantile_interval(values, _BAD, _LEVEL)
+        has_end = quantile_indices(len(values), _BAD, _LEVEL)[0] is not None
+        ranked = "order statistics" + ("" if has_end else ", too few chips for a lower end")
         common = {"ranking": name, "budget": budget, "share": float(trials["verify.share"].iloc[0])}
         common["nwc"] = float(trials["nwc"].mean())
         last = {"level": _LEVEL, "varies": CHIPS, "chips": len(values)}
         estimates = (
             ("mean", float(values.mean()), mean, "t over chips, corrected for skewness"),
-            ("quantile_05", bad[0], Interval(bad[1], bad[2]), "order statistics"),
+            ("quantile_05", bad[0], Interval(bad[1], bad[2]), ranked),
         )
         for estimand, value, interval, method in estimates:
             row = {"estimand": estimand, "value": value, "low": interval.low, "high": interval.high}
@@ -229,7 +235,8 @@ def _differences(
             for estimand, value, own, method in estimates:
                 row = {"estimand": estimand, "value": value, "low": own.low, "high": own.high}
                 rows.append(common | row | {"method": method} | last)
-    return pd.DataFrame(rows)
+    # One ranking alone has none.
+    return pd.DataFrame(rows, columns=_DIFFERENCE_COLUMNS)
 
 
 def _quantile_difference(a: np.ndarray, b: np.ndarray, seed: int) -> tuple[float, Interval]:
@@ -263,7 +270,10 @@ def _text(
         for name in asked.rankings:
             cells = (f"{100 * table.loc[(name, budget), column]:>8.2f}" for budget in spent)
             lines.append(f"  {name:18}" + "".join(cells))
-    lines += ["", "Paired differences of the mean between neighbours at the same write cycles, points"]
+    if (bad["low"] <= 0).any():
+        lines += ["", f"{chips} chips are too few for a lower end of the 5 % chip's interval."]
+    if len(differences):
+        lines += ["", "Paired differences of the mean between neighbours at the same write cycles, points"]
     rows = differences[(differences["estimand"] == "mean") & (differences["kind"] == "neighbours")]
     for (first, second), pair in rows.groupby(["ranking", "against"], sort=False):
         changes = [

@@ -164,15 +164,26 @@ class Advice:
         )
         for row in own.to_dict("records"):
             mark = "*" if row["recommended"] else " "
-            lines.append(
+            numbers = (
                 f"{mark} {row['price']:6.2f}  {row['value']:6.1%} [{row['low']:6.1%}, {row['high']:6.1%}]  "
-                f"{row['design'][:64]}"
             )
-        sought = f", {self.evaluated['limits']:,} for what limits it" if self.evaluated["limits"] else ""
-        lines += [
-            "",
-            f"{self.evaluated['designs']} designs; {self.chips:,} chips evaluated "
-            f"({self.evaluated['search']:,} by the search, {self.evaluated['certificate']:,} fresh{sought}), "
-            f"{self.chips / (1000 * self.evaluated['designs']):.1%} of 1,000 chips for every design.",
-        ]
-        return "\n".join(lines)
+            indent = " " * len(numbers)
+            lines += textwrap.wrap(row["design"], 100, initial_indent=numbers, subsequent_indent=indent)
+        return "\n".join([*lines, "", *textwrap.wrap(self._effort(), 100)])
+
+    def _effort(self) -> str:
+        """How many chips were evaluated, and for what."""
+        certified = sum(len(found.correct) for found in self.certificates)
+        compared = self.evaluated["certificate"] - certified
+        beside = "the chip without cures" if self.is_met else "the best design and the chip without cures"
+        parts = [f"{self.evaluated['search']:,} by the search"]
+        if certified:
+            parts.append(f"{certified:,} fresh ones by certificates")
+        parts.append(f"{compared:,} fresh ones of {beside}")
+        if self.evaluated["limits"]:
+            parts.append(f"{self.evaluated['limits']:,} for what limits it")
+        share = self.chips / (1000 * self.evaluated["designs"])
+        return (
+            f"{self.evaluated['designs']} designs; {self.chips:,} chips evaluated ({', '.join(parts)}), "
+            f"{share:.1%} of 1,000 chips for every design."
+        )

@@ -13,7 +13,16 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from reliability.figure import Curve
-from reliability.plots.style import BAND, CLEAN, COLUMN_CM, STYLE, look_of, reference_accuracy, say
+from reliability.plots.style import (
+    BAND,
+    CLEAN,
+    COLUMN_CM,
+    STYLE,
+    look_of,
+    points_to_show,
+    reference_accuracy,
+    say,
+)
 from reliability.units import DAY, HOUR, MONTH, YEAR
 
 _TIMES = {0.0: "0\ns", 1.0: "1\ns", HOUR: "1\nh", DAY: "1\nday", MONTH: "1\nmonth", YEAR: "1\nyear"}
@@ -24,7 +33,8 @@ def accuracy_curve(trials: pd.DataFrame, summary: pd.DataFrame, curve: Curve) ->
 
     Above: for each curve the mean over chips and the range from the 5 % to the 95 % chip, with the digital
     network as a dashed line. Below, where the digital network is known: its accuracy minus the mean, on
-    the same inputs, with the 95 % interval over chips and inputs.
+    the same inputs, with the 95 % interval over chips and inputs; the bound of outcomes that are all alike
+    does not set the axis.
 
     Parameters
     ----------
@@ -50,7 +60,11 @@ def accuracy_curve(trials: pd.DataFrame, summary: pd.DataFrame, curve: Curve) ->
                 _drop(axes[1], drops if hue is None else drops[drops[curve.hue] == hue], curve, look)
         say(axes[0], "Mean; band: 5\N{EN DASH}95 % of chips")
         if panels == 2:
-            say(axes[1], "Mean drop; band: its 95 % interval (chips and inputs)")
+            shown = points_to_show(drops)
+            cut = "" if shown is None else "\nRuns off the panel where no spread was seen"
+            say(axes[1], f"Mean drop; band: its 95 % interval (chips and inputs){cut}")
+            if shown is not None:
+                axes[1].set_ylim(shown)
         metric = str(trials.attrs.get("metric", "top-1")).capitalize()
         axes[0].set_ylabel(f"{metric} accuracy (%)")
         clean = reference_accuracy(trials)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reliability.plots.style import COLOURS, STYLE, say
+from reliability.plots.style import COLOURS, STYLE, points_to_show, say
 
 _PANEL_CM = 4.4
 _LABELS_CM = 2.2
@@ -30,7 +30,8 @@ def sensitivity_dots(found: pd.DataFrame) -> Figure:
     """A panel for each measure, with a dot and its interval for each group, in the order of the table.
 
     Groups whose ranks the chips do not tell apart are joined by a bar at the right of the panel, all that
-    share a rank by one. Measures of a single group are left out.
+    share a rank by one. Measures of a single group are left out. The bound of drops that are all alike does
+    not set the axis.
 
     Parameters
     ----------
@@ -53,9 +54,7 @@ def sensitivity_dots(found: pd.DataFrame) -> Figure:
             _panel(panel, shown[shown["measure"] == measure], groups)
         for panel in panels[len(measures) :]:
             panel.set_visible(False)
-        if any(len(unresolved(shown[shown["measure"] == measure])) for measure in measures):
-            bar = Line2D([], [], **_BAR)
-            figure.legend([bar], ["ranks not told apart"], loc="outside lower left", frameon=False)
+        _legend(figure, shown, measures)
         sns.despine(figure)
     return figure
 
@@ -70,12 +69,37 @@ def _panel(axes: Axes, rows: pd.DataFrame, groups: list[str]) -> None:
     axes.axvline(0, color="0.3", linewidth=0.6)
     axes.set_yticks(range(len(groups)), groups)
     axes.set_ylim(len(groups) - 0.5, -0.5)
-    axes.set_xlabel("Accuracy drop (points)" if unit == _POINTS else unit[0].upper() + unit[1:])
+    axes.set_xlabel(_label(measure, unit))
+    limits = points_to_show(rows) if unit == _POINTS else None
+    if limits is not None:
+        axes.set_xlim(limits)
     say(axes, _NAMES.get(measure, measure.replace("_", " ").capitalize()))
     for number, tied in enumerate(unresolved(rows)):
         own = [groups.index(group) for group in tied]
         at = 1.02 + 0.025 * number
         axes.plot([at] * len(own), sorted(own), transform=axes.get_yaxis_transform(), clip_on=False, **_BAR)
+
+
+def _label(measure: str, unit: str) -> str:
+    if measure == "analytic":
+        return "Points per factor e of variance"
+    return "Accuracy drop (points)" if unit == _POINTS else unit[0].upper() + unit[1:]
+
+
+def _legend(figure: Figure, shown: pd.DataFrame, measures: list[str]) -> None:
+    entries: list[tuple[Line2D, str]] = []
+    bars = shown[shown["low"] < shown["high"]]
+    if len(bars):
+        level, varies = bars["level"].iloc[0], bars["varies"].iloc[0]
+        computed = "" if len(bars) == len(shown) else "; none: computed"
+        line = Line2D([], [], color="0.3", linewidth=1.4, marker="o")
+        entries.append((line, f"{100 * level:g} % interval over {varies}{computed}"))
+    if any(len(unresolved(shown[shown["measure"] == measure])) for measure in measures):
+        entries.append((Line2D([], [], **_BAR), "ranks not told apart"))
+    if entries:
+        handles, labels = zip(*entries, strict=True)
+        ncols = min(2, len(measures))
+        figure.legend(handles, labels, loc="outside lower left", ncols=ncols, frameon=False)
 
 
 def unresolved(rows: pd.DataFrame) -> list[list[str]]:

@@ -34,10 +34,15 @@ def regained_dots(table: pd.DataFrame, regains: float) -> Figure:
         figure = Figure(figsize=(_WIDTH_CM / 2.54, (2.2 + 0.42 * len(chips)) / 2.54), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(4, 3))
         least = min(-5.0, 100 * float(chips["low"].clip(lower=-1).min()))
-        left.hlines(places, 100 * both["low"], 100 * both["high"], color=COLOURS[0], linewidth=0.7)
-        left.hlines(places, 100 * chips["low"], 100 * chips["high"], color=COLOURS[0], linewidth=2)
+        for rows, width, label in (
+            (both, 0.7, "thin: chips and inputs vary"),
+            (chips, 2.0, "thick: chips vary, these inputs"),
+        ):
+            bar = {"color": COLOURS[0], "linewidth": width, "label": label}
+            left.hlines(places, 100 * rows["low"], 100 * rows["high"], **bar)
         left.plot(100 * chips["value"], places, "o", color=COLOURS[0])
-        left.axvline(100 * regains, color="0.3", linewidth=0.6, linestyle="--")
+        asked = f"asked for: {100 * regains:.10g} %"
+        left.axvline(100 * regains, color="0.3", linewidth=0.6, linestyle="--", label=asked)
         left.axvline(0, color="0.3", linewidth=0.6)
         left.set_xlim(least, 105)
         left.set_yticks(places, chips["repair"])
@@ -47,7 +52,10 @@ def regained_dots(table: pd.DataFrame, regains: float) -> Figure:
         right.plot(stored, places, "s", color=COLOURS[2], label="stored bits")
         right.plot(spare, places, "o", color=COLOURS[1], label="spare cells")
         right.set_xlabel("Added (% of cells)")
-        figure.legend(loc="outside upper right", ncols=2, frameon=False)
+        handles, labels = left.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower left", ncols=3, frameon=False)
+        handles, labels = right.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False)
         say(left, "Bars: 95 % intervals")
         sns.despine(figure)
     return figure

@@ -35,14 +35,14 @@ def scaling(accuracy: pd.DataFrame, reference: float) -> Figure:
     percentiles = sorted(won["percentile"].dropna().unique(), reverse=True)
     with sns.axes_style("ticks"), mpl.rc_context(STYLE):
         figure = Figure(figsize=(2 * COLUMN_CM / 2.54, 7.4 / 2.54), layout="constrained")
-        panels = figure.subplots(1, 2, sharex=True, sharey=True)
+        panels = figure.subplots(1, 2, sharey=True)
         for axes, (scale, title) in zip(panels, _TITLES.items(), strict=True):
             own = won[won["scale"] == scale]
             _panel(axes, own, percentiles)
             axes.axhline(0, color="0.3", linewidth=0.6)
             axes.axhline(100 * (reference - start["value"]), label="digital network", **CLEAN)
             axes.set_xlabel("Weights clipped at percentile")
-            say(axes, title)
+            say(axes, f"{title}; bars: 95 % intervals, paired chips")
         panels[0].set_ylabel("Accuracy won (points)")
         entries = [axes.get_legend_handles_labels() for axes in panels]
         found = {label: handle for pair in entries for handle, label in zip(*pair, strict=True)}
@@ -77,5 +77,7 @@ def _panel(axes: Axes, won: pd.DataFrame, percentiles: list[float]) -> None:
             label="found on training inputs",
             **_FOUND,
         )
-    places = [*(f"{p:g}" for p in percentiles), "found"]
+    places = [f"{p:g}" for p in percentiles]
+    if won["percentile"].isna().any():
+        places.append("found")
     axes.set_xticks(range(len(places)), places)

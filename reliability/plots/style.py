@@ -36,6 +36,8 @@ STYLE: dict[Any, Any] = {
     "lines.markersize": 3.2,
     "pdf.fonttype": 42,
 }
+# How the method of an interval ends that rests on no spread.
+_BOUND = r"(?:: exact binomial bound|: the bounds themselves)$"
 
 
 def save(figure: Figure, paths: Sequence[Path]) -> None:
@@ -56,6 +58,27 @@ def look_of(i: int) -> dict[str, Any]:
 def say(axes: Axes, text: str) -> None:
     """What line and band of a panel are."""
     axes.set_title(text, loc="left", fontsize=7, pad=3)
+
+
+def points_to_show(rows: pd.DataFrame) -> tuple[float, float] | None:
+    """Limits of an axis of estimates, in points; None where all intervals may set them.
+
+    Where outcomes were all alike, or of one chip, the interval is a bound that would leave all else a point:
+    it may run off the panel.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        With ``value``, ``low``, ``high`` and ``method``.
+    """
+    alike = rows["method"].str.contains(_BOUND)
+    told = rows[~alike]
+    shown = 100 * np.concatenate([[0.0], rows["value"], told["low"], told["high"]])
+    low, high = float(shown.min()), float(shown.max())
+    if not alike.any() or low == high:
+        return None
+    margin = 0.06 * (high - low)
+    return low - margin, high + margin
 
 
 def reference_accuracy(trials: pd.DataFrame) -> float | None:

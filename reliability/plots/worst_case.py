@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from reliability.plots.style import BAND, CLEAN, COLOURS, COLUMN_CM, STYLE, look_of, say
+from reliability.plots.style import BAND, CLEAN, COLUMN_CM, STYLE, look_of, say
 
 _NAMES = {"weight": "the weights' own units", "relative": "of the layer's largest weight"}
 
@@ -42,7 +42,7 @@ def worst_case(attacks: pd.DataFrame, random: pd.DataFrame, clean: float) -> Fig
         for panel in axes:
             panel.axhline(100 * clean, label="without errors", **CLEAN)
             panel.set_ylabel("Accuracy (%)")
-        axes[0].legend(frameon=False)
+            panel.legend(frameon=False)
         sns.despine(figure)
         if len(radii):
             _probabilities(axes[1])
@@ -65,11 +65,13 @@ def _errors(axes: Axes, errors: pd.DataFrame, random: pd.DataFrame) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(f"Largest error ({_NAMES[errors['unit'].iloc[0]]})")
     axes.set_ylim(-3, 103)
-    say(axes, "Attacks: upper bounds of the lowest; band: 5\N{EN DASH}95 % of chips")
+    band = "Band: 5\N{EN DASH}95 % of chips with uniform errors"
+    say(axes, f"Attacks: upper bounds of the lowest accuracy\n{band}")
 
 
 def _radii(axes: Axes, radii: pd.DataFrame) -> None:
-    axes.plot(radii["bound"], 100 * radii["value"], color=COLOURS[0], marker="o")
+    for i, (kind, own) in enumerate(radii.groupby("attack", sort=False)):
+        axes.plot(own["bound"], 100 * own["value"], label=str(kind), **look_of(i))
     axes.set_xlim(0, 1.05 * radii["bound"].max())
     axes.set_xlabel("Radius, all errors together (standard deviations)")
 

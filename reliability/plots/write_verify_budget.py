@@ -25,6 +25,8 @@ _NAMES = {
 def budget_curves(budgets: pd.DataFrame, differences: pd.DataFrame, digital: float) -> Figure:
     """Three panels: mean accuracy and the 5 % chip against normalised write cycles, and paired differences.
 
+    A single ranking has no differences and no third panel.
+
     Parameters
     ----------
     budgets, differences : DataFrame
@@ -36,7 +38,7 @@ def budget_curves(budgets: pd.DataFrame, differences: pd.DataFrame, digital: flo
 
     with sns.axes_style("ticks"), mpl.rc_context(STYLE):
         figure = Figure(figsize=(_WIDTH_CM / 2.54, 6.8 / 2.54), layout="constrained")
-        mean, bad, paired = figure.subplots(1, 3)
+        mean, bad, *paired = figure.subplots(1, 3 if len(differences) else 2)
         for axes, estimand, label in (
             (mean, "mean", "Mean accuracy (%)"),
             (bad, "quantile_05", "5 % chip (%)"),
@@ -47,12 +49,15 @@ def budget_curves(budgets: pd.DataFrame, differences: pd.DataFrame, digital: flo
             axes.set_ylabel(label)
         chips = int(budgets["chips"].iloc[0])
         say(mean, f"{chips} chips; bands: 95 % intervals")
-        say(bad, "Worse than 95 % of chips; dashed: digital")
-        _differences(paired, differences)
+        told = (budgets.loc[budgets["estimand"] == "quantile_05", "low"] > 0).any()
+        why = "" if told else "\nNo bands: too few chips for a lower end"
+        say(bad, f"Worse than 95 % of chips; dashed: digital{why}")
         handles, labels = mean.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower left", ncols=2, frameon=False)
-        handles, labels = paired.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower right", ncols=2, frameon=False)
+        for axes in paired:
+            _differences(axes, differences)
+            handles, labels = axes.get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside lower right", ncols=2, frameon=False)
         sns.despine(figure)
     return figure
 
@@ -61,7 +66,9 @@ def _curves(axes: Axes, rows: pd.DataFrame) -> None:
     for i, (name, own) in enumerate(rows.groupby("ranking", sort=False)):
         own, look = own.sort_values("nwc"), look_of(i)
         axes.plot(own["nwc"], 100 * own["value"], label=_NAMES.get(str(name), str(name)), **look)
-        axes.fill_between(own["nwc"], 100 * own["low"], 100 * own["high"], color=look["color"], **BAND)
+        # Few chips give a quantile no lower end but 0, which would set the axis.
+        low, high, told = 100 * own["low"], 100 * own["high"], own["low"] > 0
+        axes.fill_between(own["nwc"], low, high, where=told, color=look["color"], **BAND)
 
 
 def _differences(axes: Axes, differences: pd.DataFrame) -> None:
