@@ -33,5 +33,5 @@ def grid_in_words(times_s: Sequence[float]) -> list[str]:
     for i, seconds in enumerate(times_s):
         after = times_s[i + 1] if i + 1 < len(times_s) else math.inf
         last = seconds < after <= seconds * (1 + 1e-6)
-        found.append(f"before {time_in_words(after)}" if last else time_in_words(seconds))
+        found.append(f"just before {time_in_words(after)}" if last else time_in_words(seconds))
     return found

@@ -174,7 +174,7 @@ def test_costs_are_drops_of_each_effect_alone_and_gains_without_it():
 
 
 def test_a_moment_before_a_refresh_is_told_as_such():
-    assert grid_in_words((0.0, 3600.0, 7199.999, 7200.0)) == ["0 s", "1 h", "before 2 h", "2 h"]
+    assert grid_in_words((0.0, 3600.0, 7199.999, 7200.0)) == ["0 s", "1 h", "just before 2 h", "2 h"]
 
 
 def one_row(**changed) -> dict:

@@ -111,7 +111,7 @@ class Certificate:
             when = f" at one of the times {', '.join(grid_in_words(self.times))}"
         seen = "the search has not seen" if self.attempt == 1 else "only attempts before have seen"
         tried = (
-            f"of {len(self.correct)} fresh chips on {self.inputs} inputs that {seen}, "
+            f"of {len(self.correct):,} fresh chips on {self.inputs} inputs that {seen}, "
             f"{self.failures} missed {self.required} right answers{when}"
         )
         if self.holds:
