@@ -222,7 +222,7 @@ def test_wrong_questions_are_refused():
         recommend(NETWORK, DATA, CHIP, target="0.9", space=SPACE)
     with pytest.raises(UserError, match="horizon_s = '1y' must be"):
         recommend(NETWORK, DATA, CHIP, horizon_s="1y", space=SPACE)
-    with pytest.raises(UserError, match=r"inputs holds a str; recommend.. takes a Dataset"):
+    with pytest.raises(UserError, match=r"inputs holds a str; it must be a Dataset"):
         recommend(NETWORK, "digits", CHIP, space=SPACE)
     with pytest.raises(UserError, match="1 inputs have no two halves"):
         recommend(NETWORK, DATA.head(1), CHIP, space=SPACE)

@@ -138,8 +138,11 @@ def test_equal_chips_with_rare_dead_ones_are_covered():
         (lambda: confidence_sequence(100, 0.5, 0.1, alpha=5), "alpha holds 5"),
         (lambda: proportion_sequence(5, 4), "5 successes"),
         (lambda: proportion_sequence(1.5, 3), "1.5 successes in 3 trials; both must be whole"),
-        (lambda: proportion_sequence([1, 2], [3, 4]), r"hold \[1, 2\] and \[3, 4\]; each must be one whole"),
-        (lambda: proportion_sequence("1", 3), "hold '1' and 3; each must be one whole"),
+        (
+            lambda: proportion_sequence([1, 2], [3, 4]),
+            r"hold \[1, 2\] successes in \[3, 4\] trials; both must be whole",
+        ),
+        (lambda: proportion_sequence("1", 3), "hold .1. successes in 3 trials; both must be whole"),
     ],
 )
 def test_impossible_input_is_refused(call, words):

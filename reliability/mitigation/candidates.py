@@ -12,7 +12,7 @@ import pandas as pd
 from reliability.analysis import Setting
 from reliability.chip import Chip
 from reliability.crossbar import chip_network
-from reliability.datasets import Dataset, from_arrays
+from reliability.datasets import Dataset, as_dataset
 from reliability.latents import Role
 from reliability.mitigation.common_chips import CommonChips
 from reliability.mitigation.cost_model import CostModel
@@ -76,7 +76,7 @@ class Candidates:
         self.are_steady = are_steady(self.designs, network)
         self.looks = looks_at(self.designs, times, self.are_steady)
         self.table = self._priced(prices, costs, times[-1])
-        whole_set = inputs if isinstance(inputs, Dataset) else from_arrays(*inputs)
+        whole_set = as_dataset("inputs", inputs)
         self.expectations = Expectations(
             network,
             self.designs,
@@ -94,7 +94,7 @@ class Candidates:
             self.seen, self.fresh = cut(whole_set, self.searched_on)
         else:
             self.seen = whole_set
-            self.fresh = fresh_inputs if isinstance(fresh_inputs, Dataset) else from_arrays(*fresh_inputs)
+            self.fresh = as_dataset("fresh_inputs", fresh_inputs)
 
     def asked_of_halves(self, goal: Goal) -> Goal:
         """The goal with one accuracy for both halves: a digital right answer more or less is luck."""

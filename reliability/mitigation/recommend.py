@@ -11,9 +11,9 @@ import pandas as pd
 from scipy.special import betaincinv, ndtr, ndtri
 
 from reliability.analysis import Setting
-from reliability.checks import is_number
+from reliability.checks import check_kind, is_number
 from reliability.chip import Chip
-from reliability.datasets import Dataset
+from reliability.datasets import Dataset, as_dataset
 from reliability.errors import UserError
 from reliability.mitigation.advice import Advice
 from reliability.mitigation.candidates import PRICES, Candidates
@@ -120,19 +120,17 @@ def recommend(
     UserError
         If the goal, the budget or the prices make no sense.
     """
-    _check_kind("network", network, Network)
-    _check_kind("chip", chip, Chip)
+    check_kind("network", network, Network)
+    check_kind("chip", chip, Chip)
     for name, value, kind in (
         ("space", space, Space),
         ("prices", prices, Mapping),
         ("costs", costs, CostModel),
     ):
         if value is not None:
-            _check_kind(name, value, kind)
-    for name, data in (("inputs", inputs), ("fresh_inputs", fresh_inputs)):
-        is_pair = isinstance(data, tuple) and len(data) == 2
-        if not is_pair and (name == "inputs" or data is not None):
-            _check_kind(name, data, Dataset)
+            check_kind(name, value, kind)
+    inputs = as_dataset("inputs", inputs)
+    fresh_inputs = None if fresh_inputs is None else as_dataset("fresh_inputs", fresh_inputs)
     if times is not None and not (
         isinstance(times, Sequence | np.ndarray) and len(times) and all(is_number(t, 0, 1e12) for t in times)
     ):
@@ -221,11 +219,6 @@ def recommend_from(
         evaluated,
         candidates.searched_on,
     )
-
-
-def _check_kind(name: str, value: object, kind: type) -> None:
-    if not isinstance(value, kind):
-        raise UserError(f"{name} holds a {type(value).__name__}; recommend() takes a {kind.__name__} there")
 
 
 def default_budget(designs: int) -> int:

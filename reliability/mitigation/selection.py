@@ -15,7 +15,7 @@ from reliability.analytic import AnalyticNetwork
 from reliability.chip import Chip
 from reliability.crossbar import Crossbar, mapped_network
 from reliability.curvature import Method, second_derivatives
-from reliability.datasets import Dataset, from_arrays
+from reliability.datasets import Dataset, as_dataset
 from reliability.derivatives import Own, chunks, cross_entropy, logits_node, pull_back
 from reliability.effects import resolved
 from reliability.errors import UserError
@@ -101,7 +101,7 @@ def rank_weights(
         return {name: random_scores(name, c.matrix.shape, seed) for name, c in crossbars.items()}
     if by == "magnitude":
         return {name: np.abs(c.matrix) / _largest(c) for name, c in crossbars.items()}
-    data = inputs if isinstance(inputs, Dataset) else from_arrays(*inputs)
+    data = as_dataset("inputs", inputs)
     if by == "gradient":
         if not 0 <= near < 1:
             raise UserError(f"near = {near!r} must be from 0 to below 1")

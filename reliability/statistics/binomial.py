@@ -1,6 +1,7 @@
 """Intervals of a proportion from a count of successes (yield, failed fraction)."""
 
 import math
+from numbers import Real
 
 from scipy.special import betaincinv, ndtri
 
@@ -10,9 +11,10 @@ from reliability.statistics.interval import Interval, check_level
 
 def check_counts(successes: int, trials: int) -> None:
     """Raise a `UserError` unless both are whole and there are between 0 and all successes."""
-    if not 0 <= successes <= trials or successes % 1 or trials % 1:
+    numbers = isinstance(successes, Real) and isinstance(trials, Real)
+    if not numbers or not 0 <= successes <= trials or successes % 1 or trials % 1:
         raise UserError(
-            f"The counts hold {successes} successes in {trials} trials; both must be whole numbers, and "
+            f"The counts hold {successes!r} successes in {trials!r} trials; both must be whole numbers, and "
             f"successes must be 0 to {trials}."
         )
 

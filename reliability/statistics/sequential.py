@@ -11,7 +11,6 @@ Robbins, Annals of Mathematical Statistics 41:1397 (1970), for the proportion.
 
 import math
 from collections.abc import Callable
-from numbers import Real
 
 from reliability.errors import UserError
 from reliability.statistics.binomial import check_counts
@@ -148,8 +147,6 @@ def proportion_sequence(successes: int, trials: int, alpha: float = 0.05) -> Int
         When the counts or alpha are impossible.
     """
     check_alpha(alpha)
-    if not isinstance(successes, Real) or not isinstance(trials, Real):
-        raise UserError(f"The counts hold {successes!r} and {trials!r}; each must be one whole number.")
     check_counts(successes, trials)
     failures = trials - successes
     log_choose = math.lgamma(trials + 1) - math.lgamma(successes + 1) - math.lgamma(failures + 1)

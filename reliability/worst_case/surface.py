@@ -16,7 +16,7 @@ from reliability.crossbar import (
     mapped_network,
     rolled,
 )
-from reliability.datasets import Dataset, check_labels, from_arrays
+from reliability.datasets import Dataset, as_dataset, check_labels
 from reliability.derivatives import chunks, weight_derivatives
 from reliability.errors import UserError
 from reliability.mapping import weight_max
@@ -71,7 +71,7 @@ class Surface:
     ) -> None:
         if isinstance(unit, str) and unit not in get_args(Unit):
             raise UserError(f'unit = {unit!r} must be "weight", "relative", or standard deviations by layer')
-        dataset = inputs if isinstance(inputs, Dataset) else from_arrays(*inputs)
+        dataset = as_dataset("inputs", inputs)
         check_labels(dataset, network.classes)
         self.x, self.labels = network.prepare(dataset.x), np.asarray(dataset.y)
         self.network = mapped_network(network, chip)
