@@ -80,7 +80,7 @@ def confidence_sequence(
     With probability of about 1 - alpha the intervals at all looks from `FIRST_LOOK` chips on contain the
     mean together, once these chips show what the mean depends on. A rare kind of chip that none of them is
     ruins that: of chips near 0.9 with a spread of 0.005, of which 1 % are dead, the mean is missed at some
-    look in a third of all studies. :func:`reliability.statistics.betting.betting_sequence` holds there.
+    look in a third of the studies. :func:`reliability.statistics.betting.betting_sequence` holds there.
 
     Parameters
     ----------

@@ -118,17 +118,17 @@ def looks_of_a_study(rng, repeats):
 
 @case(repeats=2000)
 def asymptotic_looks(rng, repeats):
-    """The asymptotic sequence, for values without bounds, on chips none of which is rare."""
+    """The asymptotic sequence, for values without bounds: right where no kind of chip is rare."""
     counts = look_counts(3000)
-    draw, truth = LAWS["threshold chips"]
-    covered = 0
-    for values in draw(rng, (repeats, counts[-1])):
-        kept = True
-        for count in counts:
-            own = values[:count]
-            mean, sd = float(own.mean()), float(own.std(ddof=1))
-            low, high = confidence_sequence(count, mean, sd, third=third_of_mean(own))
-            kept &= low <= truth <= high
-        covered += kept
-    name = "mean, asymptotic sequence, all looks of a study to 3,000 chips: threshold chips"
-    yield Coverage(name, "sequence", covered / repeats, repeats)
+    for (name, (draw, truth)), kind in zip(LAWS.items(), ("sequence", "for comparison"), strict=True):
+        covered = 0
+        for values in draw(rng, (repeats, counts[-1])):
+            kept = True
+            for count in counts:
+                own = values[:count]
+                mean, sd = float(own.mean()), float(own.std(ddof=1))
+                low, high = confidence_sequence(count, mean, sd, third=third_of_mean(own))
+                kept &= low <= truth <= high
+            covered += kept
+        name = f"mean, asymptotic sequence, all looks of a study to 3,000 chips: {name}"
+        yield Coverage(name, kind, covered / repeats, repeats)
