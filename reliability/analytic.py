@@ -285,7 +285,7 @@ class AnalyticNetwork:
         laws = chip_files(chip) | law_sources(self.chip)
         operating = [chip, laws, self.time_s, chips, self.simulation.converter_ranges]
         operating += [network_sha256(self.network), self.simulation.arithmetic, code_sha256()]
-        return arrays_sha256([self.x, self.labels], json.loads(json.dumps(operating, default=str)))
+        return arrays_sha256([self.x, self.labels], json.dumps(operating, default=str))
 
     def _chunks(self) -> list[slice]:
         widest = max(len(own.bias) for own in self.layers.values())

@@ -237,20 +237,28 @@ def check_reachable(simulation: Simulation, ci_width: float, max_chips: int) -> 
         If even a spread well below the pilot's needs more chips than allowed; a warning is given if
         the pilot's own spread does.
     """
-    widths = _pilot_widths(simulation, max_chips, 1.0)
-    if not widths or min(widths.values()) < ci_width:
+    pilot = _pilot(simulation)
+    if pilot is None:
+        return
+
+    def narrowest(share: float) -> float:
+        like = pilot.mean() + share * (pilot - pilot.mean())
+        return min(expected_widths(like, max_chips, bounds=_bounds(simulation)).values())
+
+    width = narrowest(1.0)
+    if width < ci_width:
         return
     told = (
         f"out of reach: if chips go on like the {PILOT} of a pilot, {max_chips} of them, the stated maximum, "
-        f"give an interval about {min(widths.values()):.2g} wide"
+        f"give an interval about {width:.2g} wide"
     )
-    if min(_pilot_widths(simulation, max_chips, _PILOT_LOW).values()) >= ci_width:
+    if narrowest(_PILOT_LOW) >= ci_width:
         raise UserError(f"ci_width = {ci_width:g} is {told}; ask for a wider one or allow more chips")
     warnings.warn(f"ci_width = {ci_width:g} is probably {told}", stacklevel=2)
 
 
-def _pilot_widths(simulation: Simulation, max_chips: int, share: float) -> dict[int, float]:
-    """Width at each look of the condition that spreads most in a pilot, with a share of its spread."""
+def _pilot(simulation: Simulation) -> np.ndarray | None:
+    """Scores of a few chips under the condition that spreads most; None where nothing varies."""
     widest = None
     for group in range(len(simulation.sweep.groups)):
         block = simulation.block(group, 0, PILOT)
@@ -258,10 +266,7 @@ def _pilot_widths(simulation: Simulation, max_chips: int, share: float) -> dict[
         for score, checksum in zip(scores.T, checksums.T, strict=True):
             if (checksum != checksum[0]).any() and (widest is None or score.std() > widest.std()):
                 widest = score
-    if widest is None:
-        return {}
-    like = widest.mean() + share * (widest - widest.mean())
-    return expected_widths(like, max_chips, bounds=_bounds(simulation))
+    return widest
 
 
 def _ranges(total: int, step: int, looks: Sequence[int]) -> Iterator[tuple[int, int]]:
