@@ -42,6 +42,8 @@ def _sobol_total(question: Question, drops: Drops) -> Estimate:
 
 
 def _run_sobol(question: Question) -> list[Run]:
+    if len(question.sources) == 1:
+        return []
     sets = dict.fromkeys([0, question.every_source, *(1 << g for g in range(len(question.sources)))])
     return [question.mixed(groups) for groups in sets]
 
@@ -62,6 +64,8 @@ def _shapley_effects(question: Question, drops: Drops) -> Estimate:
 
 
 def _run_shapley_effects(question: Question) -> list[Run]:
+    if len(question.sources) == 1:
+        return []
     if question.source_orders is None:
         return [question.mixed(groups) for groups in range(question.every_source + 1)]
     inner = [

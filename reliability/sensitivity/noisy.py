@@ -42,6 +42,8 @@ def _interaction(question: Question, drops: Drops) -> Estimate:
 
 
 def _run_interaction(question: Question) -> list[Run]:
+    if len(question.groups) == 1:
+        return []
     return [*_run_one_noisy(question), *_run_together(question)]
 
 
