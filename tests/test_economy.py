@@ -167,7 +167,7 @@ def test_a_surrogate_of_something_else_is_refused(subject, surrogate):
 
 
 def test_what_is_not_allowed_is_refused_at_once(subject, monkeypatch):
-    monkeypatch.setattr("reliability.economy.AnalyticNetwork", None)
+    monkeypatch.setattr("reliability.economy.subject.AnalyticNetwork", None)
     with pytest.raises(UserError, match="chips = 0"):
         estimate_mean(*subject, GAUSSIAN, chips=0)
     with pytest.raises(UserError, match="level of confidence"):
