@@ -5,11 +5,15 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from small_networks import chain, inputs_of, linear, mlp, noise
 
 import reliability as rl
 from reliability.analytic import AnalyticNetwork
 from reliability.economy import estimate_mean, estimate_tail
+from reliability.economy.thinned import Thinned
 from reliability.errors import RunError, UserError
+from reliability.layers import Conv2d, Flatten, ReLU
+from reliability.simulation import Simulation
 from reliability.surrogate import Surrogate
 
 GAUSSIAN = rl.Chip(device=rl.devices.gaussian(sigma=0.1))
@@ -94,15 +98,57 @@ def test_intervals_of_the_mean_cover_and_are_not_biased(subject, surrogate):
     assert plain / (values.var(ddof=1) * 128 * 32) > 10
 
 
-def test_the_share_of_bad_chips(subject, surrogate):
-    trials = rl.simulate(*subject, GAUSSIAN, chips=20_000, seed=5)
-    target = trials["accuracy"].quantile(0.03)
+@pytest.mark.parametrize(("chip", "time_s", "gain"), [(GAUSSIAN, 0.0, 2.5), (PCM, rl.DAY, 10.0)])
+def test_the_share_of_bad_chips(subject, chip, time_s, gain):
+    trials = rl.simulate(*subject, chip, time_s=time_s, chips=20_000, seed=5)
+    target = trials["accuracy"].quantile(0.03) + 1e-9
     truth = (trials["accuracy"] < target).mean()
-    found = estimate_tail(*subject, GAUSSIAN, target, surrogate=surrogate, seed=6).table.iloc[0]
+    found = estimate_tail(*subject, chip, target, time_s=time_s, seed=6).table.iloc[0]
     error = np.hypot(found["error"], np.sqrt(truth * (1 - truth) / 20_000))
     assert found["value"] == pytest.approx(truth, abs=3.5 * error)
-    assert found["chips"] == 1000 and found["realised"] == 20_000
-    assert found["gain"] > 2.5
+    # A twentieth of 20,000 chips x 450 inputs, to a chip.
+    assert found["evaluations"] == pytest.approx(450_000, abs=450) and found["realised"] == 20_000
+    assert found["inputs_per_chip"] * found["chips"] == pytest.approx(found["evaluations"])
+    assert found["gain"] > gain
+
+
+def test_at_most_half_of_the_chips_are_evaluated(subject, surrogate):
+    found = estimate_tail(*subject, GAUSSIAN, 0.92, chips=2000, share=1.0, surrogate=surrogate).table.iloc[0]
+    assert found["chips"] == 1000 and found["evaluations"] < 1000 * 450
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        mlp(20, 30, 10),
+        chain((1, 8, 8), Conv2d(noise(4, 1, 3, 3) / 3), ReLU(), Flatten(), linear(10, 144)),
+    ],
+    ids=["perceptron", "convolutional"],
+)
+def test_a_chip_fails_alike_with_sure_inputs_and_without(network):
+    # In 8-bit arithmetic inputs that are no pixels are rounded by the range of those that are there.
+    simulation = Simulation(network, inputs_of(network, 450), PCM, time_s=rl.DAY, arithmetic="float32")
+    thinned = Thinned(simulation, np.where(np.arange(450) % 3, 1.0, 0.5))
+    assert len(thinned.sure) == 300
+    needed = 300 + int(np.median(simulation.outcomes(0, 50)[:, 0, 0, ::3].sum(axis=1)))
+    first, second = (
+        thinned.failures(np.arange(300), needed, np.random.default_rng(seed))[0] for seed in (0, 1)
+    )
+    assert 30 < first.sum() < 270
+    assert np.array_equal(first, second)
+
+
+def test_what_the_analytic_network_is_wrongly_sure_of_is_put_right(subject):
+    analytic = AnalyticNetwork(*subject, GAUSSIAN)
+    # As if it were sure of all inputs that chips get right half of the time at least.
+    thinned = Thinned(analytic.simulation, np.where(analytic.right > 0.5, 1.0, analytic.right))
+    chips, needed = np.arange(200), 424
+    truth = (analytic.simulation.outcomes(0, 200)[:, 0, 0].sum(axis=1) < needed).mean()
+    parts = [thinned.failures(chips, needed, np.random.default_rng(seed)) for seed in range(150)]
+    counted = np.mean(parts[0][0])
+    found = np.array([(failed + turned).mean() for failed, turned in parts])
+    assert abs(counted - truth) > 0.2
+    assert abs(found.mean() - truth) < 3.5 * found.std() / 150**0.5
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from reliability.chip import Chip
 from reliability.datasets import Dataset
 from reliability.economy.comparison import Economy, against, row, seconds_a_chip
 from reliability.economy.subject import MOST_CHIPS, prepared
+from reliability.economy.thinned import Thinned
 from reliability.errors import RunError, UserError
 from reliability.network import Network
 from reliability.settings import whole
@@ -25,6 +26,8 @@ from reliability.statistics.lifetime import required_correct
 from reliability.surrogate import Surrogate
 from reliability.training_inputs import Calibration
 
+# Of all chips at most so many are chosen: the last ones are those that weights tell most about.
+_MOST = 0.5
 # Smallest doubt about a chip, of the largest, when chips are sampled: surprises must not weigh too much.
 _LEAST = 0.1
 # By so much more than all chips the bad ones scatter about what is told of them, at least: taken too small,
@@ -49,11 +52,13 @@ def estimate_tail(
     threads: int | None = None,
     surrogate: Surrogate | None = None,
 ) -> Economy:
-    """Probability of chips below a target accuracy, evaluating only those that might fail.
+    """Probability of chips below a target accuracy, evaluating only chips and inputs that decide on it.
 
     All chips are realised, and their weights tell how likely each is to fail; a sample, with probabilities
-    that grow with the doubt, is evaluated on all inputs and corrects what the weights tell (a difference
-    estimator; C.-E. Sarndal, B. Swensson and J. Wretman, Model Assisted Survey Sampling, 1992).
+    that grow with the doubt, is evaluated and corrects what the weights tell (a difference estimator;
+    C.-E. Sarndal, B. Swensson and J. Wretman, Model Assisted Survey Sampling, 1992). Inputs that all chips
+    answer alike are counted as the analytic network has them, and evaluated on a twentieth of the sample,
+    which corrects the count in the same way.
 
     Parameters
     ----------
@@ -62,7 +67,7 @@ def estimate_tail(
     chips : int
         Chips that are realised.
     share : float
-        Expected share of them that is evaluated.
+        Of their chips times inputs, so much is evaluated; less where half of all chips take less.
     network, inputs, chip, time_s, seed, level, calibration, threads, surrogate
         As in :func:`estimate_mean`.
 
@@ -96,14 +101,14 @@ def estimate_tail(
     likely = ndtr(((needed - 0.5) / total - (slope * told + offset)) / max(rest, 1e-9))
     doubt = np.sqrt(likely * (1 - likely))
     doubt = np.maximum(doubt, max(_LEAST * doubt.max(), 1e-9))
-    probabilities = inclusion_probabilities(doubt, max(round(share * chips), 1))
-    chosen = systematic_sample(probabilities, np.random.default_rng([seed, 7]))
-    step = simulation.block_chips
-    parts = [simulation.evaluate(0, chosen[at : at + step]).scores for at in range(0, len(chosen), step)]
-    failed = np.rint(np.concatenate(parts).ravel() * total) < needed
-    corrected = np.zeros(chips)
-    corrected[chosen] = (failed - likely[chosen]) / probabilities[chosen]
-    values = likely + corrected
+    thinned = Thinned(simulation, analytic.right)
+    wanted = min(max(round(share * chips * total / thinned.each), 1), round(_MOST * chips))
+    probabilities = inclusion_probabilities(doubt, wanted)
+    rng = np.random.default_rng([seed, 7])
+    chosen = systematic_sample(probabilities, rng)
+    failed, turned = thinned.failures(chosen, needed, rng)
+    values = likely.copy()
+    values[chosen] += (failed + turned - likely[chosen]) / probabilities[chosen]
     value, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(chips)
     if not (_FEWEST <= failed.sum() <= len(failed) - _FEWEST and 0 < value < 1):
         raise RunError(
@@ -115,11 +120,12 @@ def estimate_tail(
     half = float(ndtri(0.5 + level / 2)) * error / (value * (1 - value))
     low, high = expit(logit(value) + np.array([-half, half]))
     found = Controlled(value, error, float(low), float(high), 1.0, chips - 1)
+    evaluations = thinned.evaluations(len(chosen))
     own = row("tail", found, "two-phase sample by surrogate", level) | {
         "chips": len(chosen),
-        "evaluations": len(chosen) * total,
+        "evaluations": evaluations,
         "seconds": time.perf_counter() - start,
-        "inputs_per_chip": total,
+        "inputs_per_chip": evaluations / len(chosen),
         "realised": chips,
         "target": needed / total,
     }
