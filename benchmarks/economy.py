@@ -2,12 +2,13 @@
 
 For each case a long plain run gives the truth on the same inputs. Then the estimate is repeated with other
 chips and other samples of inputs: how often its interval holds the truth, how far off it is on average, and
-how many chips x inputs plain Monte Carlo would have needed for the same variance. ResNet-20's repeats are
-drawn from one stored run: chips and inputs are sampled from its outcomes.
+how many chips x inputs plain Monte Carlo would have needed for the same variance.
 
 Run ``python benchmarks/economy.py [CASE ...] [--repeats N] [--tail Q] [--data FOLDER]``; cases are digits,
 digits-pcm, mnist, mnist-pcm, lenet, lenet-pcm and resnet. FOLDER holds ``mnist``, ``cifar10`` and ``models``.
-``--store`` keeps the long runs, which ``--tail`` can share.
+``--store`` keeps the long runs, which ``--tail`` can share. With ``--drawn`` no repeat simulates chips of its
+own: its chips are drawn, with replacement, from those of the long run, whose mean and share are then the
+truth itself.
 """
 
 from __future__ import annotations
@@ -15,53 +16,76 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from reliability import DAY, Chip, devices, load_dataset, load_network
 from reliability.analytic import AnalyticNetwork
-from reliability.block import Block
+from reliability.block import Block, unpacked
 from reliability.datasets import Dataset, parse_dataset
 from reliability.economy import Panels, estimate_mean, estimate_tail
+from reliability.economy.two_phase import two_phase
 from reliability.network import Network
 from reliability.preprocessing import parse_preprocessing
 from reliability.simulation import Simulation
+from reliability.statistics.lifetime import required_correct
 from reliability.surrogate import Surrogate
 
 LEVEL = 0.95
+# Chips that an estimate of a tail realises.
+_REALISED = 20_000
 
 
 class Stored:
     """A simulation whose chips are those of one stored run, in an order of their own."""
 
-    def __init__(self, outcomes: np.ndarray, order: np.ndarray, inputs: np.ndarray | None = None) -> None:
-        self.outcomes, self.order = outcomes, order
-        self.inputs = np.arange(outcomes.shape[1]) if inputs is None else inputs
+    block_chips = 1 << 12
+
+    def __init__(self, runs: np.ndarray, order: np.ndarray, inputs: np.ndarray | None = None) -> None:
+        self.runs, self.order = runs, order
+        self.inputs = np.arange(runs.shape[1]) if inputs is None else inputs
 
     def subset(self, chosen: np.ndarray) -> Stored:
         """The same chips on some of the inputs."""
-        return Stored(self.outcomes, self.order, self.inputs[chosen])
+        return Stored(self.runs, self.order, self.inputs[chosen])
 
-    def block(self, group: int, first: int, count: int) -> Block:
+    @property
+    def labels(self) -> np.ndarray:
+        """One for each input."""
+        return self.inputs
+
+    def outcomes(self, first: int, count: int) -> np.ndarray:
+        """Which inputs neighbouring chips get right."""
+        places = np.arange(first, first + count)
+        return unpacked(self.evaluate(0, places).bits, len(self.inputs))
+
+    def evaluate(self, group: int, places: np.ndarray) -> Block:
         """What was stored of the chips in these places of the order."""
-        right = self.outcomes[self.order[first : first + count]][:, self.inputs]
+        right = self.runs[np.ix_(self.order[places], self.inputs)]
         empty = np.empty(0)
         return Block(np.packbits(right, axis=1)[:, None, None], empty, empty, empty, empty, empty)
 
 
 class StoredSurrogate:
-    """A surrogate whose coordinates are those of the stored chips."""
+    """A surrogate whose coordinates are those of the stored chips, and whose mean is theirs."""
 
-    def __init__(self, surrogate: Surrogate, coordinates: np.ndarray, order: np.ndarray) -> None:
-        self.surrogate, self.known, self.order = surrogate, coordinates, order
+    def __init__(self, surrogate: Surrogate, known: np.ndarray) -> None:
+        self.surrogate, self.known = surrogate, known
+        self.mean = float(surrogate.accuracies(known).mean())
+        self.order = np.arange(len(known))
 
     def __getattr__(self, name: str):
         return getattr(self.surrogate, name)
 
     def coordinates(self, first: int, count: int, *, seed: int, role: str) -> np.ndarray:
-        """What the chips in these places of the order have along the directions."""
-        return self.known[self.order[first : first + count]]
+        """What the chips in these places of the order, or drawn anew beyond it, have along the directions."""
+        if role == "search":
+            return self.surrogate.coordinates(first, count, seed=seed, role=role)
+        if first < len(self.order):
+            return self.known[self.order[first : first + count]]
+        return self.known[np.random.default_rng([seed, first]).integers(0, len(self.known), count)]
 
 
 def main() -> None:
@@ -77,6 +101,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, help="folder that keeps the long runs")
     parser.add_argument("--inputs", type=int, help="use the first so many test inputs")
     parser.add_argument("--sigma", type=float, help="programming error, of the largest weight")
+    parser.add_argument("--drawn", action="store_true", help="draw the repeats' chips from the long run")
     parser.add_argument("--tail", type=float, help="estimate the share of chips below this quantile instead")
     given = parser.parse_args()
     print("case         drop  long run             mean of repeats  coverage   gain in evaluations")
@@ -93,31 +118,24 @@ def run(case: str, given: argparse.Namespace) -> None:
     accuracies = outcomes.mean(axis=1)
     truth, error = accuracies.mean(), accuracies.std(ddof=1) / np.sqrt(len(accuracies))
     drop = simulation.reference.mean() - truth
-    start = time.perf_counter()
+    plain = accuracies.var(ddof=1) * outcomes.shape[1]
+    target = None
     if given.tail is not None:
         target = float(np.quantile(accuracies, given.tail)) + 1e-9
         truth = float((accuracies < target).mean())
         error = np.sqrt(truth * (1 - truth) / len(accuracies))
-        rows = [
-            estimate_tail(
-                network, dataset, chip, target, time_s=time_s, surrogate=surrogate, seed=2 + r
-            ).table.iloc[0]
-            for r in range(given.repeats)
-        ]
-        found = np.array([[row["value"], row["low"], row["high"], row["evaluations"]] for row in rows])
         plain = truth * (1 - truth) * outcomes.shape[1]
-    elif case == "resnet":
-        found = from_stored(surrogate, outcomes, simulation, given)
-        plain = accuracies.var(ddof=1) * outcomes.shape[1]
+    start = time.perf_counter()
+    if given.drawn:
+        found = drawn(surrogate, outcomes, simulation, target, given)
     else:
-        rows = [
-            estimate_mean(
-                network, dataset, chip, time_s=time_s, chips=given.chips, surrogate=surrogate, seed=2 + r
-            ).table.iloc[0]
-            for r in range(given.repeats)
-        ]
+        options = {"time_s": time_s, "surrogate": surrogate}
+        if target is None:
+            estimate = partial(estimate_mean, network, dataset, chip, chips=given.chips, **options)
+        else:
+            estimate = partial(estimate_tail, network, dataset, chip, target, **options)
+        rows = [estimate(seed=2 + r).table.iloc[0] for r in range(given.repeats)]
         found = np.array([[row["value"], row["low"], row["high"], row["evaluations"]] for row in rows])
-        plain = accuracies.var(ddof=1) * outcomes.shape[1]
     values, low, high, evaluations = found.T
     held = ((low <= truth) & (truth <= high)).mean()
     variance = values.var(ddof=1)
@@ -148,19 +166,31 @@ def long_run(simulation: Simulation, case: str, given: argparse.Namespace) -> np
     return outcomes
 
 
-def from_stored(
-    surrogate: Surrogate, outcomes: np.ndarray, simulation: Simulation, given: argparse.Namespace
+def drawn(
+    surrogate: Surrogate,
+    outcomes: np.ndarray,
+    simulation: Simulation,
+    target: float | None,
+    given: argparse.Namespace,
 ) -> np.ndarray:
-    """Estimates from chips and inputs sampled from one stored run."""
-    coordinates = surrogate.coordinates(0, len(outcomes), seed=simulation.seed, role="certify")
-    found = []
+    """Estimates from chips drawn from the long run."""
+    known = surrogate.coordinates(0, len(outcomes), seed=simulation.seed, role="certify")
+    told, found = StoredSurrogate(surrogate, known), []
     for repeat in range(given.repeats):
-        order = np.random.default_rng(repeat).integers(0, len(outcomes), given.chips)
-        stored = StoredSurrogate(surrogate, coordinates, order)
-        panels = Panels(surrogate.analytic, stored, Stored(outcomes, order), 32, repeat)
-        panels.add(given.chips // len(panels.panels))
-        estimate = panels.estimate(LEVEL)
-        found.append([estimate.value, estimate.low, estimate.high, panels.chips * 32])
+        count = given.chips if target is None else _REALISED
+        told.order = np.random.default_rng(repeat).integers(0, len(outcomes), count)
+        stored = Stored(outcomes, told.order)
+        if target is None:
+            panels = Panels(surrogate.analytic, told, stored, 32, repeat)
+            panels.add(given.chips // len(panels.panels))
+            own, evaluations = panels.estimate(LEVEL), panels.chips * 32
+        else:
+            needed = required_correct(target, outcomes.shape[1])
+            sample = two_phase(
+                surrogate.analytic, told, stored, needed, chips=count, share=0.05, seed=repeat, level=LEVEL
+            )
+            own, evaluations = sample.found, sample.evaluations
+        found.append([own.value, own.low, own.high, evaluations])
     return np.array(found)
 
 

@@ -8,33 +8,22 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, logit, ndtr, ndtri
 
 from reliability.checks import is_number
 from reliability.chip import Chip
 from reliability.datasets import Dataset
 from reliability.economy.comparison import Economy, against, row, seconds_a_chip
 from reliability.economy.subject import MOST_CHIPS, prepared
-from reliability.economy.thinned import Thinned
-from reliability.errors import RunError, UserError
+from reliability.economy.two_phase import two_phase
+from reliability.errors import UserError
 from reliability.network import Network
 from reliability.settings import whole
 from reliability.statistics.binomial import clopper_pearson
-from reliability.statistics.controlled import Controlled, inclusion_probabilities, systematic_sample
+from reliability.statistics.controlled import Controlled
 from reliability.statistics.interval import check_level
 from reliability.statistics.lifetime import required_correct
 from reliability.surrogate import Surrogate
 from reliability.training_inputs import Calibration
-
-# Of all chips at most so many are chosen: the last ones are those that weights tell most about.
-_MOST = 0.5
-# Smallest doubt about a chip, of the largest, when chips are sampled: surprises must not weigh too much.
-_LEAST = 0.1
-# By so much more than all chips the bad ones scatter about what is told of them, at least: taken too small,
-# chips that nobody doubted fail, and weigh much.
-_WIDER = 1.5
-# Evaluated chips that must fail, and that must pass, for an interval of a tail.
-_FEWEST = 25
 
 
 def estimate_tail(
@@ -55,8 +44,7 @@ def estimate_tail(
     """Probability of chips below a target accuracy, evaluating only chips and inputs that decide on it.
 
     All chips are realised, and their weights tell how likely each is to fail; a sample, with probabilities
-    that grow with the doubt, is evaluated and corrects what the weights tell (a difference estimator;
-    C.-E. Sarndal, B. Swensson and J. Wretman, Model Assisted Survey Sampling, 1992). Inputs that all chips
+    that grow with the doubt, is evaluated and corrects what the weights tell. Inputs that all chips
     answer alike are counted as the analytic network has them, and evaluated on a twentieth of the sample,
     which corrects the count in the same way.
 
@@ -92,40 +80,15 @@ def estimate_tail(
     simulation = analytic.simulation.redrawn(seed, "certify")
     total = len(analytic.labels)
     needed = required_correct(target, total)
-    told = surrogate.accuracies(surrogate.coordinates(0, chips, seed=seed, role="certify"))
-    # How accuracy follows the surrogate is seen on chips of another role.
-    seen = surrogate.accuracies(surrogate.coordinates(0, len(scores), seed=0, role="search"))
-    slope, offset = np.polyfit(seen, scores, 1)
-    rest = _WIDER * float(np.std(scores - slope * seen - offset, ddof=2))
-    # Half a wrong input below the least count that passes.
-    likely = ndtr(((needed - 0.5) / total - (slope * told + offset)) / max(rest, 1e-9))
-    doubt = np.sqrt(likely * (1 - likely))
-    doubt = np.maximum(doubt, max(_LEAST * doubt.max(), 1e-9))
-    thinned = Thinned(simulation, analytic.right)
-    wanted = min(max(round(share * chips * total / thinned.each), 1), round(_MOST * chips))
-    probabilities = inclusion_probabilities(doubt, wanted)
-    rng = np.random.default_rng([seed, 7])
-    chosen = systematic_sample(probabilities, rng)
-    failed, turned = thinned.failures(chosen, needed, rng)
-    values = likely.copy()
-    values[chosen] += (failed + turned - likely[chosen]) / probabilities[chosen]
-    value, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(chips)
-    if not (_FEWEST <= failed.sum() <= len(failed) - _FEWEST and 0 < value < 1):
-        raise RunError(
-            f"of {len(failed):,} evaluated chips {failed.sum()} miss {needed} of {total} right answers; an "
-            f"interval of their share needs {_FEWEST} that do and as many that do not: realise more chips, "
-            f"or estimate a small share with rare_failure"
-        )
-    # On the scale of log odds, on which the interval cannot leave 0 to 1 and is less skewed.
-    half = float(ndtri(0.5 + level / 2)) * error / (value * (1 - value))
-    low, high = expit(logit(value) + np.array([-half, half]))
-    found = Controlled(value, error, float(low), float(high), 1.0, chips - 1)
-    evaluations = thinned.evaluations(len(chosen))
-    own = row("tail", found, "two-phase sample by surrogate", level) | {
-        "chips": len(chosen),
-        "evaluations": evaluations,
+    sample = two_phase(
+        analytic, surrogate, simulation, needed, chips=chips, share=share, seed=seed, level=level
+    )
+    value = sample.found.value
+    own = row("tail", sample.found, "two-phase sample by surrogate", level) | {
+        "chips": sample.chips,
+        "evaluations": sample.evaluations,
         "seconds": time.perf_counter() - start,
-        "inputs_per_chip": evaluations / len(chosen),
+        "inputs_per_chip": sample.evaluations / sample.chips,
         "realised": chips,
         "target": needed / total,
     }
@@ -135,5 +98,5 @@ def estimate_tail(
     plain = Controlled(failures / len(scores), plain_error, low, high, 0.0, 0)
     beside = row("tail", plain, "plain, Clopper-Pearson", level)
     a_chip = seconds_a_chip(simulation)
-    table = against(own, found, beside, value * (1 - value), total, len(scores), a_chip)
+    table = against(own, sample.found, beside, value * (1 - value), total, len(scores), a_chip)
     return Economy(table, compared)
