@@ -458,6 +458,9 @@ def test_figure_is_written(tmp_path):
     fit = rl.fit_error_distribution(sample("student_t", 500, 19), name="logit error", resamples=99)
     fit.plot(tmp_path / "errors.png")
     assert (tmp_path / "errors.png").stat().st_size > 10_000
+    for path, told in ((tmp_path / "errors.xyz", "must end in one of"), (tmp_path / "no" / "a.png", "exist")):
+        with pytest.raises(UserError, match=told):
+            fit.plot(path)
     left, right = fit.figure().axes
     assert left.get_xlabel() == "Logit error"
     table = fit.densities()

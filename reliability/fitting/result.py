@@ -137,17 +137,10 @@ class DeviceFit:
         UserError
             If figures have no such format or the folder does not exist.
         """
-        from matplotlib.backend_bases import FigureCanvasBase
+        from reliability.plots.style import figure_file, save
 
-        from reliability.plots.style import save
-
-        check_kind("path", path, str, Path)
-        path, formats = Path(path), sorted(FigureCanvasBase.get_supported_filetypes())
-        if path.suffix[1:].lower() not in formats:
-            raise UserError(f"figure file {path} must end in one of .{', .'.join(formats)}")
-        if not path.parent.is_dir():
-            raise UserError(f"folder {path.parent} for figure file {path.name} does not exist")
-        save(self.figure(), [path])
+        file = figure_file(path)
+        save(self.figure(), [file])
 
     def save(self, path: str | Path, title: str = "") -> None:
         """Write the law to a table file, which studies and chip files take by name.

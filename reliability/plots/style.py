@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
+from reliability.checks import check_kind
+from reliability.errors import UserError
 from reliability.files import write_atomically
 
 COLUMN_CM = 8.5
@@ -48,6 +51,23 @@ def save(figure: Figure, paths: Sequence[Path]) -> None:
         if path.suffix == ".pdf":
             options["metadata"] = {"CreationDate": None}
         write_atomically(path, partial(figure.savefig, **options))
+
+
+def figure_file(path: str | Path) -> Path:
+    """The path of a figure that a user names.
+
+    Raises
+    ------
+    UserError
+        If figures have no such format or the folder does not exist.
+    """
+    check_kind("path", path, str, Path)
+    path, formats = Path(path), sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix[1:].lower() not in formats:
+        raise UserError(f"figure file {path} must end in one of .{', .'.join(formats)}")
+    if not path.parent.is_dir():
+        raise UserError(f"folder {path.parent} for figure file {path.name} does not exist")
+    return path
 
 
 def look_of(i: int) -> dict[str, Any]:

@@ -163,7 +163,14 @@ class DistributionFit:
         return error_distribution(self.table(), self.densities(), self.quantiles(), self.name)
 
     def plot(self, path: str | Path) -> None:
-        """Write the figure; the file's ending names the format."""
-        from reliability.plots.style import save
+        """Write the figure; the file's ending names the format.
 
-        save(self.figure(), [Path(path)])
+        Raises
+        ------
+        UserError
+            If figures have no such format or the folder does not exist.
+        """
+        from reliability.plots.style import figure_file, save
+
+        file = figure_file(path)
+        save(self.figure(), [file])
