@@ -25,10 +25,14 @@ def price_of_yield(designs: pd.DataFrame, accuracies: pd.DataFrame, at_least: fl
     import seaborn as sns
 
     with sns.axes_style("ticks"), mpl.rc_context(STYLE):
-        figure = Figure(figsize=(2 * COLUMN_CM / 2.54, 6.5 / 2.54), layout="constrained")
+        figure = Figure(figsize=(2 * COLUMN_CM / 2.54, 7.5 / 2.54), layout="constrained")
         left, right = figure.subplots(1, 2)
         _yields(left, designs, at_least, str(accuracies["chip"].iloc[0]))
         _accuracies(right, accuracies)
+        # Points and bands leave no corner free for sure.
+        for axes, side in ((left, "left"), (right, "right")):
+            handles, labels = axes.get_legend_handles_labels()
+            figure.legend(handles, labels, loc=f"outside lower {side}", ncols=2, frameon=False)
         sns.despine(figure)
     return figure
 
@@ -67,7 +71,6 @@ def _yields(axes: Axes, designs: pd.DataFrame, at_least: float, name: str) -> No
     axes.set_ylim(-3, 103)
     axes.set_xlabel("Price (chip without cures: 1)")
     axes.set_ylabel("Chips that pass (%)")
-    axes.legend(frameon=True, edgecolor="none", framealpha=0.9, loc="best")
     say(axes, "Bars: 95 % intervals over the search's chips, its inputs")
 
 
@@ -93,8 +96,6 @@ def _accuracies(axes: Axes, accuracies: pd.DataFrame) -> None:
         axes.set_xlim(-0.5, accuracies["chip"].nunique() - 0.5)
         axes.set_xticks(range(accuracies["chip"].nunique()), accuracies["chip"].unique())
     axes.set_ylabel("Accuracy (%)")
-    # Bars of two chips leave the middle free.
-    axes.legend(frameon=False, loc="best" if len(times) > 1 else "upper center")
     shape = "band" if len(times) > 1 else "bar"
     say(axes, f"Mean; {shape}: 5\N{EN DASH}95 % of fresh chips, fresh inputs")
 
