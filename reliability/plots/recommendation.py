@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
@@ -30,9 +32,9 @@ def price_of_yield(designs: pd.DataFrame, accuracies: pd.DataFrame, at_least: fl
         _yields(left, designs, at_least, str(accuracies["chip"].iloc[0]))
         _accuracies(right, accuracies)
         # Points and bands leave no corner free for sure.
-        for axes, side in ((left, "left"), (right, "right")):
-            handles, labels = axes.get_legend_handles_labels()
-            figure.legend(handles, labels, loc=f"outside lower {side}", ncols=2, frameon=False)
+        options: dict[str, Any] = {"ncols": 2, "frameon": False}
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", **options)
+        figure.legend(*right.get_legend_handles_labels(), loc="outside lower right", **options)
         sns.despine(figure)
     return figure
 
