@@ -30,6 +30,11 @@ def idx(array: np.ndarray) -> bytes:
     return header + array.astype(np.uint8).tobytes()
 
 
+def gzipped(content: bytes, level: int = 9) -> bytes:
+    """Without the time: parameters of a test must be the same in all test workers."""
+    return gzip.compress(content, level, mtime=0)
+
+
 @pytest.fixture
 def folder(tmp_path):
     """A small dataset in MNIST's format; the test split."""
@@ -142,7 +147,7 @@ def test_check_labels_names_the_first_label_that_is_too_large():
 @pytest.mark.parametrize("packing", ["", ".gz"])
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
 def test_both_file_names_and_packings_are_read(tmp_path, separator, packing, name):
-    pack = gzip.compress if packing else bytes
+    pack = gzipped if packing else bytes
     for split, stem in (("test", "t10k"), ("train", "train")):
         (tmp_path / f"{stem}-images{separator}idx3-ubyte{packing}").write_bytes(pack(idx(X)))
         (tmp_path / f"{stem}-labels{separator}idx1-ubyte{packing}").write_bytes(pack(idx(Y)))
@@ -157,7 +162,7 @@ def test_both_file_names_and_packings_are_read(tmp_path, separator, packing, nam
 
 def test_content_tells_whether_a_file_is_packed(folder):
     path = folder / "t10k-images-idx3-ubyte"
-    path.write_bytes(gzip.compress(idx(X)))
+    path.write_bytes(gzipped(idx(X)))
     np.testing.assert_array_equal(read_idx(path, 3), X)
     path = path.rename(folder / "t10k-images-idx3-ubyte.gz")
     path.write_bytes(idx(X))
@@ -219,14 +224,14 @@ LARGE = bytes([0, 0, 8, 3]) + np.array([1900, 1000, 1000], ">u4").tobytes()  # 1
         (idx(X[:0]), "declares shape .* 0 bytes"),
         (HUGE, f"allowed are 1 to {IDX_LARGEST}"),
         (LARGE, "1900000000 bytes, and holds 0"),
-        (gzip.compress(b""), "ends after 0 bytes"),
-        (gzip.compress(idx(X))[:-9], "cannot be read"),
-        (gzip.compress(idx(X))[:12], "cannot be read"),
-        (gzip.compress(idx(X))[:3], "cannot be read"),
-        (gzip.compress(idx(X)) + b"rest", "cannot be read"),
-        (gzip.compress(idx(X))[:10] + b"\xff" * 30, "cannot be read"),
-        (gzip.compress(LARGE + bytes(10)), "1900000000 bytes, and holds 10"),
-        (gzip.compress(idx(X) + bytes(50_000_000), 1), "72 bytes, and holds more"),
+        (gzipped(b""), "ends after 0 bytes"),
+        (gzipped(idx(X))[:-9], "cannot be read"),
+        (gzipped(idx(X))[:12], "cannot be read"),
+        (gzipped(idx(X))[:3], "cannot be read"),
+        (gzipped(idx(X)) + b"rest", "cannot be read"),
+        (gzipped(idx(X))[:10] + b"\xff" * 30, "cannot be read"),
+        (gzipped(LARGE + bytes(10)), "1900000000 bytes, and holds 10"),
+        (gzipped(idx(X) + bytes(50_000_000), 1), "72 bytes, and holds more"),
     ],
 )
 def test_bad_idx_files_get_one_sentence_and_little_memory(folder, content, told):
@@ -264,7 +269,7 @@ def test_mutated_idx_files_are_refused_or_read_right(tmp_path):
             content[4:16] = np.array(random.permutation(X.shape), ">u4").tobytes()
         packed = bytes(content)
         if i % 2 == random.integers(0, 2):
-            packed = gzip.compress(packed, mtime=0)
+            packed = gzipped(packed)
             if i % 3 == 0:  # damage the packing too
                 at = random.integers(0, len(packed))
                 packed = packed[:at] + random.bytes(1) + packed[at + 1 :]
