@@ -31,7 +31,7 @@ from reliability.network import Network
 from reliability.preprocessing import parse_preprocessing
 from reliability.simulation import Simulation
 from reliability.statistics.lifetime import required_correct
-from reliability.surrogate import Surrogate
+from reliability.surrogate import DIRECTIONS, Surrogate
 
 LEVEL = 0.95
 # Chips that an estimate of a tail realises.
@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, help="folder that keeps the long runs")
     parser.add_argument("--inputs", type=int, help="use the first so many test inputs")
     parser.add_argument("--sigma", type=float, help="programming error, of the largest weight")
+    parser.add_argument("--directions", type=int, default=DIRECTIONS, help="of the surrogate")
     parser.add_argument("--drawn", action="store_true", help="draw the repeats' chips from the long run")
     parser.add_argument("--tail", type=float, help="estimate the share of chips below this quantile instead")
     given = parser.parse_args()
@@ -113,7 +114,7 @@ def run(case: str, given: argparse.Namespace) -> None:
     """One line of the table."""
     network, dataset, chip, time_s = subject(case, given)
     simulation = Simulation(network, dataset, chip, time_s=time_s, seed=1)
-    surrogate = Surrogate(AnalyticNetwork(network, dataset, chip, time_s=time_s))
+    surrogate = Surrogate(AnalyticNetwork(network, dataset, chip, time_s=time_s), given.directions)
     outcomes = long_run(simulation, case, given)
     accuracies = outcomes.mean(axis=1)
     truth, error = accuracies.mean(), accuracies.std(ddof=1) / np.sqrt(len(accuracies))
