@@ -177,18 +177,19 @@ def drawn(
     """Estimates from chips drawn from the long run."""
     known = surrogate.coordinates(0, len(outcomes), seed=simulation.seed, role="certify")
     told, found = StoredSurrogate(surrogate, known), []
+    analytic, scores = surrogate.analytic, surrogate.analytic.check().scores
     for repeat in range(given.repeats):
         count = given.chips if target is None else _REALISED
         told.order = np.random.default_rng(repeat).integers(0, len(outcomes), count)
         stored = Stored(outcomes, told.order)
         if target is None:
-            panels = Panels(surrogate.analytic, told, stored, 32, repeat)
+            panels = Panels(analytic, told, stored, 32, repeat)
             panels.add(given.chips // len(panels.panels))
             own, evaluations = panels.estimate(LEVEL), panels.chips * 32
         else:
             needed = required_correct(target, outcomes.shape[1])
             sample = two_phase(
-                surrogate.analytic, told, stored, needed, chips=count, share=0.05, seed=repeat, level=LEVEL
+                analytic, told, stored, scores, needed, chips=count, share=0.05, seed=repeat, level=LEVEL
             )
             own, evaluations = sample.found, sample.evaluations
         found.append([own.value, own.low, own.high, evaluations])

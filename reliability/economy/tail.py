@@ -81,7 +81,7 @@ def estimate_tail(
     total = len(analytic.labels)
     needed = required_correct(target, total)
     sample = two_phase(
-        analytic, surrogate, simulation, needed, chips=chips, share=share, seed=seed, level=level
+        analytic, surrogate, simulation, scores, needed, chips=chips, share=share, seed=seed, level=level
     )
     value = sample.found.value
     own = row("tail", sample.found, "two-phase sample by surrogate", level) | {

@@ -38,6 +38,7 @@ def two_phase(
     analytic: AnalyticNetwork,
     surrogate: Surrogate,
     simulation: Simulation,
+    scores: np.ndarray,
     needed: int,
     *,
     chips: int,
@@ -57,6 +58,8 @@ def two_phase(
     surrogate : Surrogate
     simulation : Simulation
         Of fresh chips on all inputs.
+    scores : ndarray of float64, shape (n,)
+        Accuracies of the chips of the analytic network's check.
     needed : int
     chips : int
         Chips ``0`` to ``chips - 1`` are realised.
@@ -71,7 +74,6 @@ def two_phase(
     RunError
         If too few of the chips fail, or pass, for an interval.
     """
-    scores = analytic.check().scores
     total = len(analytic.labels)
     told = surrogate.accuracies(surrogate.coordinates(0, chips, seed=seed, role="certify"))
     # How accuracy follows the surrogate is seen on chips of another role.
